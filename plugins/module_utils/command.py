@@ -1,0 +1,84 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place that starts other programs and waits for them. Private to netmap.ptnet."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+from .errors import PtnetError
+
+TAIL_LINES = 20
+
+
+def tail(path, lines=TAIL_LINES):
+    """The last lines of a text file (list of str); empty when it cannot be read."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - 16384))
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return text.splitlines()[-lines:]
+
+
+def run(argv, timeout, cwd=None, env=None, log=None, stdin=None, allowed=(0,), remedy=None):
+    """Run a program to its end and return ``(status, output)``; it never outlives the call.
+
+    :param argv: the program and its arguments; never a shell line (list of str)
+    :param timeout: seconds it may take; then its whole process group is killed (number)
+    :param env: variables set on top of ours; ``LC_ALL=C`` always is (dict)
+    :param log: a file that the output is appended to instead of being returned (path)
+    :param stdin: text given on standard input (str)
+    :param allowed: exit statuses that are no error; None allows all (tuple of int)
+    :raises PtnetError: not found, too slow, or another status; carries ``log_tail``
+    """
+    environment = dict(os.environ, LC_ALL="C")
+    environment.update(env or {})
+    sink = open(log, "ab") if log else subprocess.PIPE
+    try:
+        if log:
+            sink.write(("$ %s\n" % " ".join(argv)).encode())
+            sink.flush()
+        try:
+            process = subprocess.Popen(
+                argv, cwd=cwd, env=environment, stdout=sink, stderr=subprocess.STDOUT,
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL, start_new_session=True)
+        except OSError as error:
+            raise PtnetError("%s cannot be started" % argv[0], found=error.strerror,
+                             remedy=remedy or "install the package that has %s" % os.path.basename(argv[0])) from error
+        late = False
+        try:
+            output = process.communicate(stdin.encode() if stdin is not None else None, timeout=timeout)[0]
+        except subprocess.TimeoutExpired:
+            late = True
+            _kill_group(process)
+            output = process.communicate()[0]
+        except BaseException:
+            _kill_group(process)
+            process.wait()
+            raise
+    finally:
+        if log:
+            sink.close()
+    text = (output or b"").decode("utf-8", "replace")
+    status = process.returncode
+    if late or (allowed is not None and status not in allowed):
+        lines = tail(log) if log else text.splitlines()[-TAIL_LINES:]
+        raise PtnetError(
+            "%s failed" % " ".join(argv[:3]),
+            found="no end within %s s" % timeout if late else "exit status %d: %s" % (
+                status, lines[-1].strip() if lines else "no output"),
+            remedy=remedy or ("read %s" % log if log else None), log=log, log_tail=lines)
+    return status, text
+
+
+def _kill_group(process):
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
