@@ -1,0 +1,4 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Emulated machines to run the collection on; nothing that a real fleet needs. Private to netmap.ptnet."""

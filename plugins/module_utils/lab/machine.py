@@ -1,0 +1,203 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One emulated machine: its command line, its start from cold or from a snapshot, its removal.
+
+A snapshot is the memory of a booted machine in a file that clones map privately (QEMU's migration capability
+``x-ignore-shared``), and its disk overlay, which becomes the backing file of the clones' overlays.
+Private to netmap.ptnet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+
+from ..change import Change
+from ..command import run, tail
+from ..errors import PtnetError
+from ..qemu.qmp import Qmp
+from . import accelerator, processes, remote
+from .image import identity
+
+# The same for every machine of an image: a clone reboots with it (facts of the snapshot, not taste).
+APPEND = "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off audit=0 quiet systemd.show_status=0"
+SNAPSHOT_COMMAND_TIMEOUT = 60
+
+
+def act(params, check_mode):
+    """What ``lab_machine`` does. Returns the module's result (dict)."""
+    machine = Machine(params)
+    change = Change()
+    if params["state"] == "absent":
+        names = [params["name"]] if params["name"] else None
+        found = processes.machines(names)
+        folders = machine.folders(names)
+        for name in sorted(set(found) | set(folders)):
+            change.note(name, "present", "absent")
+        if not check_mode:
+            processes.kill(found)
+            for folder in folders.values():
+                shutil.rmtree(folder)
+        return change.result()
+    running = machine.running()
+    change.note(params["name"], "running" if running else "absent", "running")
+    if check_mode:
+        return dict(change.result(), name=params["name"])
+    attempts = [] if running else machine.start()
+    return dict(change.result(), failed_attempts=attempts, **machine.report())
+
+
+class Machine:
+    """A machine below ``<cache>/machines/<name>``: overlay, console, control socket, definition."""
+
+    def __init__(self, params):
+        self.params = params
+        self.name = params["name"]
+        self.cache = params["cache"]
+        self.folder = os.path.join(self.cache, "machines", self.name or "")
+
+    def folders(self, names):
+        """Folders of the named machines, or of all (dict of name: path)."""
+        top = os.path.join(self.cache, "machines")
+        present = os.listdir(top) if os.path.isdir(top) else []
+        return {name: os.path.join(top, name) for name in present if names is None or name in names}
+
+    def _file(self, name):
+        return os.path.join(self.folder, name)
+
+    def _definition(self):
+        try:
+            with open(self._file("machine.json")) as stream:
+                return json.load(stream)
+        except (OSError, ValueError):
+            return None
+
+    def running(self):
+        """Whether the process is there and answers a command (bool)."""
+        definition = self._definition()
+        return bool(definition and self.name in processes.machines([self.name])
+                    and remote.answers(definition["port"], self.params["ssh_key"], 20))
+
+    def report(self):
+        """Where and how the machine is reached (dict)."""
+        definition = self._definition()
+        return dict(definition, console=self._file("console.log"), folder=self.folder)
+
+    def start(self):
+        """Start it, once more after a hang. Returns the reasons of failed attempts (list of str, at most one).
+
+        :raises PtnetError: the second attempt failed too; carries the console's last lines
+        """
+        failed = []
+        while True:
+            processes.kill(processes.machines([self.name]))
+            shutil.rmtree(self.folder, ignore_errors=True)
+            os.makedirs(self.folder)
+            try:
+                self._boot(from_snapshot=self.params["snapshot"] and not failed)
+                return failed
+            except PtnetError as error:
+                console = tail(self._file("console.log"))
+                processes.kill(processes.machines([self.name]))
+                if failed:
+                    raise PtnetError("the emulated machine %s did not start, twice" % self.name, found=error.message,
+                                     remedy="read %s; on a busy machine raise timeout" % self._file("console.log"),
+                                     log_tail=console, failed_attempts=failed) from error
+                failed.append("%s console: %s" % (error.message, console[-1] if console else "empty"))
+
+    def _boot(self, from_snapshot):
+        begin = time.monotonic()
+        accel = accelerator.choose(self.params)
+        snapshot = os.path.join(self.cache, "snapshots", self._snapshot_identity(accel))
+        clone = from_snapshot and os.path.exists(snapshot)
+        backing = (os.path.join(snapshot, "overlay.qcow2"), "qcow2") if clone else (self.params["disk"], "raw")
+        run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", backing[0], "-F", backing[1], self._file("overlay.qcow2")],
+            60)
+        port = processes.free_port()
+        memory = os.path.join(snapshot, "memory") if clone else self._file("memory")
+        argv = vector(self.params, accel, self.folder, port, memory, share=not clone)
+        run(argv + (["-incoming", "defer"] if clone else []), 60, env={"PATH": os.environ["PATH"] + ":/usr/sbin"})
+        if clone:
+            with Qmp(self._file("qmp"), SNAPSHOT_COMMAND_TIMEOUT) as qmp:
+                _ignore_shared(qmp)
+                qmp.execute("migrate-incoming", uri="exec:cat %s" % os.path.join(snapshot, "state"))
+                _wait_for(lambda: qmp.execute("query-status")["status"] in ("paused", "running"), "the snapshot loads")
+                qmp.execute("cont")
+        remote.wait(port, self.params["ssh_key"], self.params["timeout"])
+        if from_snapshot and not clone:
+            self._save(snapshot)
+        remote.introduce(port, self.params["ssh_key"], self.name)
+        with open(self._file("machine.json.new"), "w") as stream:
+            json.dump({"name": self.name, "port": port, "accelerator": accel, "from_snapshot": clone,
+                       "seconds": round(time.monotonic() - begin, 1)}, stream)
+        os.rename(self._file("machine.json.new"), self._file("machine.json"))
+
+    def _snapshot_identity(self, accel):
+        inputs = {name: self.params[name] for name in ("disk", "memory", "cpus", "guest_disk")}
+        version = run(["qemu-system-x86_64", "--version"], 30)[1]
+        return identity("snapshot", [inputs, version, accel, vector(dict(self.params, name=""), accel, "", 0, "", False)])
+
+    def _save(self, snapshot):
+        """Keep the booted machine for later clones, and go on as one of its users ourselves."""
+        making = snapshot + ".making-%s" % self.name
+        shutil.rmtree(making, ignore_errors=True)
+        os.makedirs(making)
+        with Qmp(self._file("qmp"), SNAPSHOT_COMMAND_TIMEOUT) as qmp:
+            qmp.execute("stop")
+            _ignore_shared(qmp)
+            qmp.execute("migrate", uri="exec:cat > %s" % os.path.join(making, "state"))
+            _wait_for(lambda: qmp.execute("query-migrate").get("status") in ("completed", "failed"), "the snapshot")
+            if qmp.execute("query-migrate")["status"] == "failed":
+                raise PtnetError("the snapshot of %s failed" % self.name)
+            run(["cp", "--sparse=always", self._file("memory"), os.path.join(making, "memory")], 120)
+            run(["cp", "--sparse=always", self._file("overlay.qcow2"), os.path.join(making, "overlay.qcow2")], 120)
+            qmp.execute("cont")
+        try:
+            os.rename(making, snapshot)
+        except OSError:  # another run was first; its snapshot is as good
+            shutil.rmtree(making)
+
+
+def _ignore_shared(qmp):
+    qmp.execute("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": True}])
+
+
+def _wait_for(done, what):
+    end = time.monotonic() + SNAPSHOT_COMMAND_TIMEOUT
+    while not done():
+        if time.monotonic() > end:
+            raise PtnetError("%s was not done within %s s" % (what, SNAPSHOT_COMMAND_TIMEOUT))
+        time.sleep(0.02)
+
+
+def vector(params, accel, folder, port, memory, share):
+    """The command line of the distribution's QEMU (list of str). Pure.
+
+    :param accel: ``kvm`` or ``tcg``
+    :param port: TCP port on the controller's loopback that leads to the machine's SSH (int)
+    :param memory: file that holds the machine's memory (path)
+    :param share: whether writes reach that file, as a snapshot needs, or stay private, as clones need (bool)
+    """
+    # An AMD CPU with nested paging is what the emulator can nest; with KVM the host's own is passed on.
+    cpu = "host" if accel == "kvm" else "EPYC,+svm,+npt"
+    argv = [
+        "qemu-system-x86_64", "-name", processes.MARK + (params["name"] or ""), "-daemonize",
+        "-machine", "pc,accel=%s,memory-backend=ram" % accel, "-cpu", cpu,
+        "-smp", str(params["cpus"]), "-m", str(params["memory"]),
+        "-object", "memory-backend-file,id=ram,size=%dM,mem-path=%s,share=%s" % (
+            params["memory"], memory, "on" if share else "off"),
+        "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
+        "-serial", "file:%s" % os.path.join(folder, "console.log"),
+        "-qmp", "unix:%s,server=on,wait=off" % os.path.join(folder, "qmp"),
+        "-kernel", params["kernel"], "-initrd", params["initrd"], "-append", APPEND,
+        "-drive", "file=%s,if=virtio,format=qcow2" % os.path.join(folder, "overlay.qcow2"),
+        # restrict: no way out, so nothing in the lab depends on what a network happens to offer.
+        "-netdev", "user,id=management,restrict=on,hostfwd=tcp:127.0.0.1:%d-:22" % port,
+        "-device", "virtio-net-pci,netdev=management,romfile=",
+    ]
+    if params["guest_disk"]:
+        argv += ["-drive", "file=%s,if=virtio,format=raw,read-only=on" % params["guest_disk"]]
+    return argv
