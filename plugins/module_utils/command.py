@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -39,27 +40,22 @@ def run(argv, timeout, cwd=None, env=None, log=None, stdin=None, allowed=(0,), r
     """
     environment = dict(os.environ, LC_ALL="C")
     environment.update(env or {})
-    sink = open(log, "ab") if log else subprocess.PIPE
+    sink = open(log, "ab") if log else subprocess.PIPE  # noqa: SIM115 (closed below, after the process)
     try:
         if log:
             sink.write(("$ %s\n" % " ".join(argv)).encode())
             sink.flush()
-        try:
-            process = subprocess.Popen(
-                argv, cwd=cwd, env=environment, stdout=sink, stderr=subprocess.STDOUT,
-                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL, start_new_session=True)
-        except OSError as error:
-            raise PtnetError("%s cannot be started" % argv[0], found=error.strerror,
-                             remedy=remedy or "install the package that has %s" % os.path.basename(argv[0])) from error
+        process = _spawn(argv, sink, remedy, cwd=cwd, env=environment,
+                         stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
         late = False
         try:
             output = process.communicate(stdin.encode() if stdin is not None else None, timeout=timeout)[0]
         except subprocess.TimeoutExpired:
             late = True
-            _kill_group(process)
+            kill_group(process)
             output = process.communicate()[0]
         except BaseException:
-            _kill_group(process)
+            kill_group(process)
             process.wait()
             raise
     finally:
@@ -77,8 +73,26 @@ def run(argv, timeout, cwd=None, env=None, log=None, stdin=None, allowed=(0,), r
     return status, text
 
 
-def _kill_group(process):
+def start(argv, log, remedy=None):
+    """Start a program in its own process group and return it (subprocess.Popen); whoever calls this ends it.
+
+    :param argv: the program and its arguments (list of str)
+    :param log: a file that takes its output (path)
+    :raises PtnetError: it cannot be started
+    """
+    with open(log, "ab") as sink:
+        return _spawn(argv, sink, remedy, env=dict(os.environ, LC_ALL="C"), stdin=subprocess.DEVNULL)
+
+
+def _spawn(argv, sink, remedy, **streams):
     try:
+        return subprocess.Popen(argv, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True, **streams)
+    except OSError as error:
+        raise PtnetError("%s cannot be started" % argv[0], found=error.strerror,
+                         remedy=remedy or "install the package that has %s" % os.path.basename(argv[0])) from error
+
+
+def kill_group(process):
+    """Kill a program that :func:`start` or :func:`run` started, and its children."""
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

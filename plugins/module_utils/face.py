@@ -22,4 +22,6 @@ def serve(act, argument_spec, **constraints):
         result = act(module.params, module.check_mode)
     except PtnetError as error:
         module.fail_json(msg=error.message, **error.facts)
+    for text in result.pop("warnings", ()):
+        module.warn(text)
     module.exit_json(**result)

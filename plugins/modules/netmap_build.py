@@ -1,0 +1,224 @@
+#!/usr/bin/python
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Builds netmap and installs it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: netmap_build
+short_description: Build netmap for a kernel and install it
+version_added: 0.1.0
+description:
+  - Builds netmap's kernel modules, applications, library and headers into a build archive, and
+    installs such an archive.
+  - A build has an identity made from the source, the options, the kernel release, the architecture and the compiler.
+    A build whose identity is already there is not made again.
+  - Installed files are symbolic links into the store, each replaced by rename. The earlier build is kept for going
+    back.
+  - Nothing is loaded or unloaded.
+  - Works on Linux. FreeBSD has netmap in its base system.
+author:
+  - netmap.ptnet contributors (@netmap-ptnet)
+extends_documentation_fragment:
+  - netmap.ptnet.attributes
+options:
+  state:
+    description:
+      - V(present) builds if needed and installs.
+      - V(built) makes the build archive in the store and installs nothing.
+      - V(absent) removes what this module installed for O(kernel_release), and nothing else.
+    type: str
+    choices: [present, built, absent]
+    default: present
+  source:
+    description:
+      - A git address, a directory, or a C(.tar) archive, compressed or not.
+      - A directory counts with its local changes; of a git work tree, ignored files are left out.
+    type: str
+    default: https://github.com/luigirizzo/netmap.git
+  commit:
+    description:
+      - The commit to build, when O(source) is a git address.
+      - A full commit id needs no network once it is in the store; a tag or a branch is looked up on every run.
+    type: str
+    default: 89607e1406c1fa5ac2106bd2ff33417f090c0d60
+  archive:
+    description:
+      - A build archive, on the managed machine, that this module made with O(state=built), perhaps on another machine.
+      - It is checked against O(kernel_release) and the architecture; the options of the build are ignored.
+    type: path
+  identity:
+    description:
+      - The identity of the wanted build. If that build is in the store, O(archive) need not exist.
+      - An earlier build that is still kept is gone back to in this way.
+      - In check mode O(archive) need not exist either.
+    type: str
+  kernel_release:
+    description:
+      - The kernel to build for, as C(uname -r) prints it. Default is the running kernel.
+    type: str
+  kernel_dir:
+    description:
+      - The configured headers of that kernel. Default is C(/lib/modules/<kernel_release>/build),
+        else C(/usr/src/linux-headers-<kernel_release>).
+    type: path
+  kernel_sources:
+    description:
+      - The full sources of that kernel, which some O(drivers) need.
+    type: path
+  drivers:
+    description:
+      - NIC drivers to build with native netmap support, named as in netmap's C(configure --show-drivers).
+      - A driver that cannot be built fails the task.
+    type: list
+    elements: str
+    default: []
+  subsystems:
+    description:
+      - The parts of netmap to enable. All others are disabled.
+    type: list
+    elements: str
+    choices: [vale, pipe, monitor, generic, ptnetmap, sink, extmem, 'null']
+    default: [vale, pipe, monitor, generic, ptnetmap, 'null']
+  apps:
+    description:
+      - Applications to build, named as in netmap's C(configure --show-apps).
+      - The application C(bridge) has the name of a command of iproute2 and may come before it in the search path.
+    type: list
+    elements: str
+    default: [bridge, lb, pkt-gen, vale-ctl]
+  prefix:
+    description:
+      - Where applications and headers are installed.
+    type: path
+    default: /usr/local
+  jobs:
+    description:
+      - How many compilers run at a time. Default is the number of CPUs.
+    type: int
+  store:
+    description:
+      - The directory that keeps sources, build archives, installed builds and logs.
+      - C(log/progress-netmap.log) in it shows each step of a build under way.
+    type: path
+    default: /var/lib/netmap-ptnet
+"""
+
+EXAMPLES = r"""
+- name: Install netmap for the running kernel
+  netmap.ptnet.netmap_build:
+
+- name: Build for the kernel that the next boot will run
+  netmap.ptnet.netmap_build:
+    state: built
+    kernel_release: 6.1.0-56-cloud-amd64
+  register: build
+
+- name: Install a build that was made elsewhere
+  netmap.ptnet.netmap_build:
+    identity: "{{ build.identity }}"
+    archive: /var/tmp/netmap.tar.gz
+
+- name: Remove it
+  netmap.ptnet.netmap_build:
+    state: absent
+"""
+
+RETURN = r"""
+identity:
+  description: The identity of the build; with O(state=absent) that of the build that was installed, if any.
+  returned: success
+  type: str
+  sample: 0f3a5b6c7d8e9f001122
+archive:
+  description: The build archive, if there is one on this machine; in check mode where it would be.
+  returned: success
+  type: str
+  sample: /var/lib/netmap-ptnet/archive/netmap-0f3a5b6c7d8e9f001122.tar.gz
+commit:
+  description: The commit that was built; none for a directory or an archive.
+  returned: success
+  type: str
+  sample: 89607e1406c1fa5ac2106bd2ff33417f090c0d60
+kernel_release:
+  description: The kernel that the build is for.
+  returned: success
+  type: str
+  sample: 6.1.0-56-cloud-amd64
+native_drivers:
+  description: Drivers in the build that support netmap natively.
+  returned: success
+  type: list
+  elements: str
+  sample: [ixgbe]
+files:
+  description: Places of the build's files; empty in check mode when they are not known yet.
+  returned: success
+  type: list
+  elements: str
+  sample: [/lib/modules/6.1.0-56-cloud-amd64/updates/netmap-ptnet/netmap.ko, /usr/local/bin/pkt-gen]
+seconds:
+  description: How long the build took; 0 when none ran.
+  returned: success
+  type: int
+  sample: 37
+log:
+  description: The log of the build, if it was made on this machine.
+  returned: success and failure of a build
+  type: str
+  sample: /var/lib/netmap-ptnet/log/netmap-0f3a5b6c7d8e9f001122.log
+log_tail:
+  description: The last lines of the log.
+  returned: failure of a build
+  type: list
+  elements: str
+  sample: ["make: *** [netmap.ko] Error 2"]
+config_log_tail:
+  description: The last lines of netmap's C(config.log).
+  returned: failure of a build
+  type: list
+  elements: str
+  sample: ["make: *** [test__1] Error 2"]
+installed:
+  description: Whether this build is installed now.
+  returned: success
+  type: bool
+  sample: true
+previous:
+  description: The identity of the build installed before, which is kept for going back.
+  returned: success
+  type: str
+  sample: 99aabbccddeeff001122
+"""
+
+from ansible_collections.netmap.ptnet.plugins.module_utils.build import engine
+from ansible_collections.netmap.ptnet.plugins.module_utils.build.netmap import SUBSYSTEMS, Netmap
+from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
+
+ARGUMENT_SPEC = {
+    "state": {"type": "str", "choices": ["present", "built", "absent"], "default": "present"},
+    "source": {"type": "str", "default": "https://github.com/luigirizzo/netmap.git"},
+    "commit": {"type": "str", "default": "89607e1406c1fa5ac2106bd2ff33417f090c0d60"},
+    "archive": {"type": "path"},
+    "identity": {"type": "str"},
+    "kernel_release": {"type": "str"},
+    "kernel_dir": {"type": "path"},
+    "kernel_sources": {"type": "path"},
+    "drivers": {"type": "list", "elements": "str", "default": []},
+    "subsystems": {"type": "list", "elements": "str", "choices": list(SUBSYSTEMS),
+                   "default": ["vale", "pipe", "monitor", "generic", "ptnetmap", "null"]},
+    "apps": {"type": "list", "elements": "str", "default": ["bridge", "lb", "pkt-gen", "vale-ctl"]},
+    "prefix": {"type": "path", "default": "/usr/local"},
+    "jobs": {"type": "int"},
+    "store": {"type": "path", "default": "/var/lib/netmap-ptnet"},
+}
+
+
+def main():
+    serve(lambda params, check_mode: engine.act(Netmap(params), params, check_mode), ARGUMENT_SPEC)
+
+
+if __name__ == "__main__":
+    main()

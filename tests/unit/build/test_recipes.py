@@ -1,0 +1,164 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.netmap.ptnet.plugins.module_utils.build import netmap, qemu
+from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
+from ansible_collections.netmap.ptnet.plugins.modules import netmap_build, qemu_build
+
+
+def parameters(module, **given):
+    params = {name: option.get("default") for name, option in module.ARGUMENT_SPEC.items()}
+    params.update(given)
+    return params
+
+
+@pytest.fixture
+def headers(tmp_path):
+    """The headers of a kernel 6.1-test, good enough for the preflight."""
+    path = tmp_path / "headers"
+    (path / "include/generated").mkdir(parents=True)
+    (path / "Makefile").write_text("")
+    (path / "include/generated/utsrelease.h").write_text('#define UTS_RELEASE "6.1-test"\n')
+    return path
+
+
+def a_netmap(headers, **given):
+    return netmap.Netmap(parameters(netmap_build, kernel_release="6.1-test", kernel_dir=str(headers), **given))
+
+
+def test_netmap_arguments_by_default(headers):
+    recipe = a_netmap(headers)
+    recipe.preflight()
+    assert recipe.arguments() == [
+        "--kernel-dir=%s" % headers, "--prefix=/usr/local", "--no-utils", "--no-drivers",
+        "--apps=bridge,lb,pkt-gen,vale-ctl", "--enable-vale", "--enable-pipe", "--enable-monitor", "--enable-generic",
+        "--enable-ptnetmap", "--disable-sink", "--disable-extmem", "--enable-null"]
+
+
+def test_netmap_drivers_must_not_fail_silently(headers):
+    arguments = a_netmap(headers, drivers=["veth.c", "ixgbe"], apps=[], kernel_sources="/usr/src/linux").arguments()
+    assert "--drivers=ixgbe,veth.c" in arguments
+    assert "--fail-on-driver-errors" in arguments
+    assert "--no-drivers" not in arguments
+    assert "--no-apps" in arguments
+    assert "--kernel-sources=/usr/src/linux" in arguments
+
+
+def test_netmap_never_passes_kernel_version(headers):
+    # netmap's LINUX/configure: a later --kernel-version= overwrites --kernel-dir=.
+    assert not [option for option in a_netmap(headers).arguments() if option.startswith("--kernel-version")]
+
+
+def test_netmap_order_of_lists_is_no_option(headers):
+    one = a_netmap(headers, apps=["lb", "pkt-gen"], drivers=["igb", "ice"]).options()
+    assert one == a_netmap(headers, apps=["pkt-gen", "lb", "lb"], drivers=["ice", "igb"]).options()
+    assert one != a_netmap(headers, apps=["pkt-gen", "lb"], drivers=["ice"]).options()
+
+
+def test_netmap_missing_headers_name_the_package(headers):
+    with pytest.raises(PtnetError, match="install the package linux-headers-6.1-test"):
+        a_netmap(headers.parent / "nothing").preflight()
+
+
+def test_netmap_headers_of_another_kernel_are_refused(headers):
+    (headers / "include/generated/utsrelease.h").write_text('#define UTS_RELEASE "6.1-other"\n')
+    with pytest.raises(PtnetError, match="found: 6.1-other; expected: 6.1-test"):
+        a_netmap(headers).preflight()
+
+
+@pytest.mark.parametrize("given", [
+    {"kernel_release": "../../etc"}, {"prefix": "usr"}, {"prefix": "/"}, {"prefix": "/a/../b"}])
+def test_netmap_bad_paths_are_refused(given):
+    with pytest.raises(PtnetError):
+        netmap.Netmap(parameters(netmap_build, **given))
+
+
+@pytest.mark.parametrize(("field", "value", "what"), [
+    ("architecture", "s390x", "another architecture"), ("kernel_release", "6.9", "another kernel release"),
+    ("vermagic", "6.9 SMP preempt", "another vermagic")])
+def test_netmap_archive_must_fit(headers, field, value, what):
+    good = {"architecture": netmap.platform.machine(), "kernel_release": "6.1-test", "vermagic": "6.1-test SMP"}
+    a_netmap(headers).fits(good)
+    with pytest.raises(PtnetError, match=what):
+        a_netmap(headers).fits(dict(good, **{field: value}))
+
+
+def test_vermagic(tmp_path):
+    module = tmp_path / "netmap.ko"
+    module.write_bytes(b"\x7fELF\0license=GPL\0vermagic=6.1-test SMP preempt mod_unload \0name=netmap\0")
+    assert netmap.read_vermagic(str(module)) == "6.1-test SMP preempt mod_unload"
+    module.write_bytes(b"\x7fELF")
+    with pytest.raises(PtnetError, match="no kernel module"):
+        netmap.read_vermagic(str(module))
+
+
+HELP = """Usage: configure [options]
+Standard options:
+  --prefix=PREFIX          install in PREFIX [/usr/local]
+  --disable-werror         do not use -Werror
+Optional features, enabled with --enable-FEATURE and
+disabled with --disable-FEATURE, default is enabled if available:
+
+  docs            build documentation
+  vhost-net       vhost-net acceleration support
+  --with-sdlabi     select preferred SDL ABI
+"""
+
+
+@pytest.mark.parametrize("option", ["--enable-vhost-net", "--disable-docs", "--prefix=/x", "--disable-werror",
+                                    "--with-sdlabi=2.0"])
+def test_known_options(option):
+    assert qemu.unknown_options([option], HELP) == []
+
+
+@pytest.mark.parametrize("option", ["--enable-ptnetmap", "--enable-vhost", "vhost-net", "--enable-FEATURE", "--werror",
+                                    "--disable-support"])
+def test_unknown_options(option):
+    assert qemu.unknown_options(["--enable-docs", option], HELP) == [option]
+
+
+@pytest.fixture
+def sys_net(tmp_path):
+    (tmp_path / "netmap/sys/net").mkdir(parents=True)
+    (tmp_path / "netmap/sys/net/netmap.h").write_text("/* 14 */")
+    return tmp_path / "netmap"
+
+
+def a_qemu(**given):
+    return qemu.Qemu(parameters(qemu_build, **given))
+
+
+def test_qemu_arguments(sys_net):
+    recipe = a_qemu(netmap=str(sys_net), configure_options=["--enable-ptnetmap", "--enable-vhost-net"])
+    arguments = recipe.arguments("/headers")
+    assert arguments[:3] == ["--prefix=/opt/ptnet-qemu", "--target-list=x86_64-softmmu", "--extra-cflags=-I/headers"]
+    assert {"--enable-kvm", "--enable-netmap", "--python=python3", "--disable-werror"} < set(arguments)
+    assert arguments[-1] == "--enable-vhost-net"
+    assert "--enable-ptnetmap" not in arguments
+
+
+def test_qemu_obsolete_option_is_reported_and_no_input(sys_net):
+    recipe = a_qemu(netmap=str(sys_net), configure_options=["--enable-ptnetmap"])
+    result = recipe.result(None)
+    assert result["ignored_options"] == ["--enable-ptnetmap"]
+    assert "--enable-ptnetmap is obsolete" in result["warnings"][0]
+    assert recipe.options() == a_qemu(netmap=str(sys_net)).options()
+    assert "warnings" not in a_qemu(netmap=str(sys_net)).result(None)
+
+
+def test_qemu_identity_follows_netmaps_headers(sys_net):
+    before = a_qemu(netmap=str(sys_net)).options()
+    (sys_net / "sys/net/netmap.h").write_text("/* 15 */")
+    assert a_qemu(netmap=str(sys_net)).options() != before
+
+
+def test_qemu_without_headers_says_what_to_do(tmp_path):
+    with pytest.raises(PtnetError, match="install netmap first"):
+        a_qemu(netmap=str(tmp_path)).headers()
+
+
+def test_version():
+    assert qemu.read_version("QEMU emulator version 3.0.94 (v3.1.0-rc4)\nCopyright") == "3.0.94"
