@@ -1,0 +1,297 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""netmap on Linux: module, parameters, boot files, device node, interfaces, users. Private to netmap.ptnet."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import mmap
+import os
+import re
+import socket
+import struct
+
+from ..errors import PtnetError
+from .unix import NODE, Unix
+
+MODPROBE_FILE = "/etc/modprobe.d/netmap-ptnet.conf"
+LOAD_FILE = "/etc/modules-load.d/netmap-ptnet.conf"
+RULE_FILE = "/etc/udev/rules.d/60-netmap-ptnet.rules"
+PTNET_DRIVER = "ptnetmap-guest-drivers"
+_MODULE = "/sys/module/netmap"
+_BANNER = "# Written by the Ansible collection netmap.ptnet; changes made here are lost.\n"
+_RULE = 'KERNEL=="netmap", SUBSYSTEM=="misc", GROUP="%s", MODE="%s"\n'
+_PROGRAM_TIMEOUT = 120
+_SIOCETHTOOL = 0x8946
+_ETHTOOL_GDRVINFO = 3
+
+_LOAD_HINTS = (
+    ("Key was rejected|Required key|Key has been revoked",
+     "this kernel takes signed modules only (Secure Boot): sign netmap.ko with a key that is enrolled, with "
+     "mokutil --import, or switch Secure Boot off"),
+    ("Invalid module format", "build netmap for the running kernel with netmap.ptnet.netmap_build"),
+    ("Unknown symbol", "a module that netmap needs is missing or of another build: run depmod, or build netmap again"),
+    ("not found", "install netmap for this kernel first, for example with netmap.ptnet.netmap_build"),
+    ("Operation not permitted", "load it as root on the host itself, not in a container"),
+)
+
+
+class Linux(Unix):
+    """Reads and changes one machine."""
+
+    ptnet_driver = PTNET_DRIVER
+
+    # The module
+
+    def loaded(self):
+        """Whether netmap is in the kernel (bool)."""
+        return os.path.isdir(self._root + _MODULE)
+
+    def module(self):
+        """The loaded module: refcount (int), version and srcversion (str or None), holders (list of str); or None."""
+        if not self.loaded():
+            return None
+        holders = self._root + _MODULE + "/holders"
+        return {
+            "refcount": int(self._text(_MODULE + "/refcnt") or 0),
+            "version": self._text(_MODULE + "/version"),
+            "srcversion": self._text(_MODULE + "/srcversion"),
+            "holders": sorted(os.listdir(holders)) if os.path.isdir(holders) else [],
+        }
+
+    def installed(self):
+        """The module that modprobe would load for this kernel: path, version, srcversion, vermagic; or None."""
+        try:
+            _status, output = self._program(["modinfo", "netmap"])
+        except PtnetError:  # No such module, or not even modinfo: either way modprobe would load nothing.
+            return None
+        fields = dict(re.findall(r"^(\w+):[ \t]+(.*?)[ \t]*$", output, re.MULTILINE))
+        return {"path": fields.get("filename"), "version": fields.get("version"),
+                "srcversion": fields.get("srcversion"), "vermagic": fields.get("vermagic")}
+
+    def stale(self, module, installed):
+        """Whether the loaded module is another build than the installed one (bool); None when that cannot be told.
+
+        Kernels without CONFIG_MODULE_SRCVERSION_ALL (Debian's) show no srcversion; the build id is always there.
+        """
+        if module["srcversion"] and installed["srcversion"]:
+            return module["srcversion"] != installed["srcversion"]
+        try:
+            with open(self._root + _MODULE + "/notes/.note.gnu.build-id", "rb") as stream:
+                note = stream.read()
+            with open(self._root + installed["path"], "rb") as stream, \
+                    mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as image:
+                if image[:4] != b"\x7fELF" or not note:
+                    return None
+                return image.find(note) < 0
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def kernel_release(self):
+        """The running kernel's release (str)."""
+        return os.uname().release
+
+    def fits(self, installed):
+        """Whether the installed module is built for the running kernel (bool)."""
+        vermagic = (installed["vermagic"] or "").split()
+        return not vermagic or vermagic[0] == self.kernel_release()
+
+    def headers_present(self):
+        """Whether modules can be built for the running kernel (bool)."""
+        return os.path.exists("%s/lib/modules/%s/build/Makefile" % (self._root, self.kernel_release()))
+
+    def load(self, parameters):
+        """Load netmap with these parameters (dict).
+
+        :raises PtnetError: what the kernel said, with the usual cause
+        """
+        words = ["%s=%d" % item for item in sorted(parameters.items())]
+        status, output = self._program(["modprobe", "netmap"] + words, allowed=None)
+        if status == 0 and self.loaded():
+            return
+        said = output.strip() or "exit status %d" % status
+        hints = [hint for pattern, hint in _LOAD_HINTS if re.search(pattern, said)]
+        remedy = hints[0] if hints else "read the kernel log (dmesg)"
+        if self._locked_down() and "Operation not permitted" in said:
+            remedy = _LOAD_HINTS[0][1]
+        raise PtnetError("netmap cannot be loaded", found=said, remedy=remedy)
+
+    def unload(self):
+        """Unload netmap; never by force."""
+        self._program(["modprobe", "-r", "netmap"],
+                  remedy="see who holds it with netmap.ptnet.netmap_info")
+        if self.loaded():
+            raise PtnetError("netmap is still loaded", found="it is built into the kernel, or loaded again at once")
+
+    def _locked_down(self):
+        return "[none]" not in (self._text("/sys/kernel/security/lockdown") or "[none]")
+
+    # Parameters
+
+    def parameters(self):
+        """The values in the kernel, as the kernel shows them in numbers (dict of int); None when not loaded."""
+        folder = self._root + _MODULE + "/parameters"
+        if not os.path.isdir(folder):
+            return None
+        return _numbers({name: self._text("%s/parameters/%s" % (_MODULE, name)) for name in sorted(os.listdir(folder))})
+
+    def write_parameter(self, name, number):
+        """Write one parameter into the kernel; ranges are the caller's duty, the kernel checks nothing."""
+        path = "%s%s/parameters/%s" % (self._root, _MODULE, name)
+        try:
+            with open(path, "w", encoding="ascii") as stream:
+                stream.write("%d\n" % number)
+        except OSError as error:
+            raise PtnetError("the netmap parameter %s cannot be written" % name, found=error.strerror,
+                             remedy="run as root; a read-only parameter needs a reload") from error
+
+    # What comes back after a reboot
+
+    def boot(self):
+        """What comes back: ``load`` (bool), ``parameters`` (dict of int), ``node`` (group and mode, or None)."""
+        options = re.findall(r"^options\s+netmap\s+(.*)$", self._text(MODPROBE_FILE) or "", re.MULTILINE)
+        rule = re.search(r'^KERNEL=="netmap".*GROUP="([^"]*)".*MODE="([^"]*)"', self._text(RULE_FILE) or "", re.M)
+        return {
+            "load": bool(re.search(r"^netmap\s*$", self._text(LOAD_FILE) or "", re.MULTILINE)),
+            "parameters": _numbers(dict(re.findall(r"(\w+)=(\S+)", " ".join(options)))),
+            "node": {"group": rule.group(1), "mode": rule.group(2)} if rule else None,
+        }
+
+    def write_boot(self, boot):
+        """Make the boot files say this, in the form of :meth:`boot`; what is empty has no file."""
+        words = " ".join("%s=%d" % item for item in sorted(boot["parameters"].items()))
+        node = boot["node"]
+        self._write(MODPROBE_FILE, words and _BANNER + "options netmap %s\n" % words)
+        self._write(LOAD_FILE, _BANNER + "netmap\n" if boot["load"] else "")
+        if self._write(RULE_FILE, _BANNER + _RULE % (node["group"], node["mode"]) if node else ""):
+            with contextlib.suppress(PtnetError):  # udev reads new rules by itself as well, a second later.
+                self._program(["udevadm", "control", "--reload"])
+
+    def boot_conflicts(self):
+        """Other files of modprobe that speak of netmap (list of str)."""
+        found = []
+        for folder in ("/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"):
+            if os.path.islink(self._root + os.path.dirname(folder)) or not os.path.isdir(self._root + folder):
+                continue
+            for name in sorted(os.listdir(self._root + folder)):
+                path = "%s/%s" % (folder, name)
+                if path != MODPROBE_FILE and name.endswith(".conf") and re.search(
+                        r"^\s*(options|blacklist|install)\s+netmap\b", self._text(path) or "", re.MULTILINE):
+                    found.append(path)
+        return found
+
+    # The device node
+
+    def make_group(self, group):
+        """Make a system group."""
+        self._program(["groupadd", "--system", group])
+
+    # Interfaces
+
+    def interfaces(self):
+        """All network interfaces of this namespace (list of str)."""
+        folder = self._root + "/sys/class/net"
+        return sorted(name for name in os.listdir(folder) if os.path.isdir(os.path.join(folder, name)))
+
+    def driver_of(self, name):
+        """An interface's driver (str); ``""`` when it has none; None when there is no such interface.
+
+        A persistent netmap port has no driver link, no ethtool driver and no rtnl kind (nm_os_vi_persist in
+        netmap_linux.c); every NIC, veth end or tap has one of them.
+        """
+        folder = "%s/sys/class/net/%s" % (self._root, name)
+        if not os.path.isdir(folder):
+            return None
+        with contextlib.suppress(OSError):
+            return os.path.basename(os.readlink(folder + "/device/driver"))
+        return self._ethtool_driver(name)
+
+    @staticmethod
+    def _ethtool_driver(name):
+        info = array.array("B", struct.pack("=I", _ETHTOOL_GDRVINFO).ljust(196, b"\0"))
+        request = struct.pack("16sP", name.encode()[:15], info.buffer_info()[0]).ljust(40, b"\0")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            try:
+                fcntl.ioctl(sock, _SIOCETHTOOL, request)
+            except OSError:
+                return ""
+        return info.tobytes()[4:36].split(b"\0", 1)[0].decode("ascii", "replace")
+
+    def address_of(self, name):
+        """An interface's MAC address (str or None)."""
+        return self._text("/sys/class/net/%s/address" % name)
+
+    def bus_address_of(self, name):
+        """The PCI address of an interface, such as ``0000:00:04.0`` (str or None)."""
+        path = os.path.realpath("%s/sys/class/net/%s/device" % (self._root, name))
+        found = re.findall(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", path)
+        return found[-1] if found else None
+
+    def management(self):
+        """Interfaces whose loss may cut this machine off, and what they carry (dict of str)."""
+        from .linux_routes import carried
+
+        return carried(self._root)
+
+    # Who uses netmap
+
+    def processes(self):
+        """Processes that have /dev/netmap open or mapped: pid, command, holds (list of dict)."""
+        found = []
+        for pid in sorted(int(name) for name in os.listdir(self._root + "/proc") if name.isdigit()):
+            folder = "%s/proc/%d" % (self._root, pid)
+            holds = []
+            with contextlib.suppress(OSError):
+                for descriptor in os.listdir(folder + "/fd"):
+                    with contextlib.suppress(OSError):
+                        if _is_node(os.readlink("%s/fd/%s" % (folder, descriptor))):
+                            holds.append("descriptor %s" % descriptor)
+            with contextlib.suppress(OSError), open(folder + "/maps", encoding="utf-8", errors="replace") as stream:
+                if any(_is_node("/" + line.rstrip("\n").partition("/")[2]) for line in stream):
+                    holds.append("mapping")
+            if holds:
+                words = (self._text("/proc/%d/cmdline" % pid) or "").split("\0")
+                command = " ".join(words).strip() or self._text("/proc/%d/comm" % pid) or "?"
+                found.append({"pid": pid, "command": command[:200], "holds": sorted(holds)})
+        return found
+
+    # The machine
+
+    def memory_available(self):
+        """Memory that can be had without swapping, bytes (int)."""
+        return self._meminfo("MemAvailable")
+
+    def memory_total(self):
+        """Memory of the machine, bytes (int)."""
+        return self._meminfo("MemTotal")
+
+    def _meminfo(self, key):
+        found = re.search(r"^%s:\s+(\d+) kB" % key, self._text("/proc/meminfo") or "", re.MULTILINE)
+        return int(found.group(1)) * 1024 if found else 0
+
+    def kvm_usable(self):
+        """Whether /dev/kvm is there (bool)."""
+        return os.path.exists(self._root + "/dev/kvm")
+
+    # Programs
+
+    def _program(self, argv, allowed=(0,), remedy=None):
+        # sudo and plain users may lack the folders where modprobe and its relatives live.
+        path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+        return self._run(argv, timeout=_PROGRAM_TIMEOUT, env={"PATH": path}, allowed=allowed, remedy=remedy)
+
+
+def _is_node(path):
+    return path == NODE or path == NODE + " (deleted)"
+
+
+def _numbers(texts):
+    words = {"Y": 1, "N": 0, "y": 1, "n": 0}
+    numbers = {}
+    for name, text in texts.items():
+        with contextlib.suppress(TypeError, ValueError):
+            numbers[name] = words[text] if text in words else int(text)
+    return numbers

@@ -1,0 +1,232 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""netmap loaded, with its parameters, now and at boot: desired against present. Private to netmap.ptnet."""
+
+from __future__ import annotations
+
+import re
+from collections import namedtuple
+
+from ..change import Change
+from ..errors import PtnetError
+from ..netmap import parameters
+from ..netmap.device import Device
+from ..netmap.record import Record
+from .modules import platform
+from .users import named, users
+
+# module: from system.module(); stale: the loaded build is not the installed one; now: parameter values, or None;
+# boot: from system.boot(); node: from system.node(); carried: interfaces that a reload would cut.
+Seen = namedtuple("Seen", "module installed fits stale now boot node carried users")
+
+# load and unload: bool, both for a reload; write: parameters for the kernel; wanted: why a reload is wanted (list);
+# boot: what the boot files should say; node: group and mode, or None.
+Plan = namedtuple("Plan", "load unload write wanted boot node")
+
+
+def act(params, check_mode, system=None, device=None, open_record=Record):
+    """Make the module's state as declared (dict): the face of ``netmap_module``.
+
+    :param params: the options of the module (dict)
+    :raises PtnetError: a bad parameter, no module for this kernel, or users in the way
+    """
+    checked = parameters.check(params["parameters"])
+    _check_node(params["group"], params["mode"])
+    system = system or platform()
+    device = device or Device(system.driver_of)
+    if check_mode:
+        return _run(params, checked, check_mode, system, device, open_record)
+    with device.locked("netmap_module"):
+        return _run(params, checked, check_mode, system, device, open_record)
+
+
+def _run(params, checked, check_mode, system, device, open_record):
+    seen = read(system, device, open_record)
+    plan = decide(params, checked, seen)
+    change = Change()
+    predicted = _after(params, checked, plan, seen)
+    for name, value in _before(seen).items():
+        change.note(name, value, predicted[name])
+    if plan.node and not system.group_exists(plan.node["group"]):
+        change.note("group %s" % plan.node["group"], "absent", "present")
+    if not check_mode:
+        perform(plan, checked, system)
+        _verify(params, plan, checked, system)
+    return dict(change.result(), **report(plan, checked, predicted, seen, system, check_mode))
+
+
+def read(system, device, open_record):
+    """What is there now (Seen)."""
+    module, installed = system.module(), system.installed()
+    found, carried = [], {}
+    if module is not None:
+        entries = device.entries() if module["refcount"] != 0 else []
+        found = users(system, module, entries, open_record().parents)
+        carried = {name: what for name, what in system.management().items()
+                   if system.driver_of(name) == system.ptnet_driver}
+    return Seen(module, installed, installed is None or system.fits(installed),
+                bool(module and installed and system.stale(module, installed)),
+                system.parameters() if module else None, system.boot(), system.node(), carried, found)
+
+
+def decide(params, checked, seen):
+    """What to do (Plan). Pure.
+
+    :param checked: the declared parameters as numbers (dict)
+    :raises PtnetError: it cannot or must not be done; nothing has changed then
+    """
+    if params["state"] == "unloaded":
+        boot = {"load": False, "parameters": {}, "node": None} if params["persistent"] else seen.boot
+        if seen.module is not None:
+            _refuse_cut(seen, "unloaded")
+        return Plan(False, seen.module is not None, {}, [], boot, None)
+    node = {"group": params["group"], "mode": _octal(params["mode"])}
+    boot = seen.boot
+    if params["persistent"]:
+        kept = seen.boot["parameters"] if params["parameters"] is None else checked
+        boot = {"load": True, "parameters": kept, "node": node}
+    if seen.module is None:
+        _refuse_unfit(seen)
+        return Plan(True, False, {}, [], boot, node)
+    missing = sorted(set(checked) - set(seen.now))
+    if missing and not seen.stale:
+        raise PtnetError("this build of netmap has no parameter %s" % ", ".join(missing),
+                         expected="one of " + ", ".join(name for name in seen.now if name in parameters.PARAMETERS))
+    differing = {name: checked[name] for name in checked if seen.now.get(name) != checked[name]}
+    wanted = ["%s is %s, declared is %d: decided while netmap loads" % (name, seen.now.get(name), differing[name])
+              for name in sorted(differing) if name not in seen.now
+              or parameters.PARAMETERS[name].when == parameters.RELOAD]
+    if seen.stale:
+        wanted.append("the installed build is not the loaded one")
+    if wanted and params["allow_reload"]:
+        _refuse_unfit(seen)
+        _refuse_cut(seen, "reloaded (%s)" % "; ".join(wanted))
+        return Plan(True, True, {}, wanted, boot, node)
+    write = {name: number for name, number in differing.items()
+             if name in seen.now and parameters.PARAMETERS[name].when == parameters.RUNTIME}
+    return Plan(False, False, write, wanted, boot, node)
+
+
+def _refuse_unfit(seen):
+    if seen.installed is None:
+        raise PtnetError("netmap is not installed for the running kernel", found="modinfo knows no such module",
+                         remedy="build and install it with netmap.ptnet.netmap_build, then run depmod")
+    if not seen.fits:
+        raise PtnetError("the installed netmap does not fit the running kernel",
+                         found="built for %s" % (seen.installed["vermagic"] or "?").split()[0],
+                         remedy="build it for this kernel with netmap.ptnet.netmap_build, or boot that kernel")
+
+
+def _refuse_cut(seen, done):
+    if seen.users:
+        raise PtnetError("netmap cannot be %s while it is in use" % done, found=named(seen.users),
+                         expected="no users", remedy="stop the VMs and traffic tools, detach NICs (vale_port) and "
+                         "delete pipe parents (netmap_pipe), then run again", users=seen.users)
+    for name, what in sorted(seen.carried.items()):
+        raise PtnetError("netmap is not %s" % done, found="the ptnet interface %s carries %s and would vanish"
+                         % (name, what), expected="another way into this machine")
+
+
+def _check_node(group, mode):
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", group):
+        raise PtnetError("the group is refused", found=ascii(group), expected="the name of a system group")
+    if not re.fullmatch(r"0?[0-7]{3}", mode):
+        raise PtnetError("the mode is refused", found=ascii(mode), expected="an octal mode such as 0660")
+    if int(mode, 8) & 0o007:
+        raise PtnetError("the mode is refused", found=mode, expected="nothing for others: who opens /dev/netmap "
+                         "takes NICs away from the kernel", remedy="use 0660 and put users into the group")
+
+
+def _octal(mode):
+    return "%04o" % int(mode, 8)
+
+
+def _before(seen):
+    build = None if seen.module is None else "another than installed" if seen.stale else "as installed"
+    return {"loaded": seen.module is not None, "build": build, "parameters now": _declared_part(seen.now),
+            "boot": seen.boot, "device": _node(seen.node)}
+
+
+def _after(params, checked, plan, seen):
+    now = _declared_part(seen.now)
+    if plan.load:
+        now = dict(now, **checked)
+    if plan.unload and not plan.load:
+        now = {}
+    node = plan.node or (None if plan.unload else _node(seen.node))
+    build = None if params["state"] == "unloaded" else "as installed" if plan.load else _before(seen)["build"]
+    # A fresh load shows more than was declared; the prediction speaks of what was declared only.
+    return {"loaded": params["state"] == "loaded", "build": build, "parameters now": dict(now, **plan.write),
+            "boot": plan.boot, "device": node}
+
+
+def _declared_part(now):
+    return {name: number for name, number in (now or {}).items() if name in parameters.PARAMETERS}
+
+
+def _node(node):
+    return {"group": node["group"], "mode": node["mode"]} if node else None
+
+
+def perform(plan, checked, system):
+    """Carry out the plan; boot files first, so that an interrupted run comes back right after a reboot."""
+    if plan.node and not system.group_exists(plan.node["group"]):
+        system.make_group(plan.node["group"])
+    if plan.boot != system.boot():
+        system.write_boot(plan.boot)
+    if plan.unload:
+        system.unload()
+    if plan.load:
+        # What the boot files keep from an earlier run counts for this load too; the declared value wins.
+        system.load(dict(plan.boot["parameters"], **checked))
+    for name in sorted(plan.write):
+        system.write_parameter(name, plan.write[name])
+    if plan.node and _node(system.node()) != plan.node:
+        try:
+            system.write_node(plan.node["group"], plan.node["mode"])
+        except OSError as error:
+            raise PtnetError("the group and mode of /dev/netmap cannot be set", found=error.strerror,
+                             expected="a device node that root may change") from error
+
+
+def _verify(params, plan, checked, system):
+    if system.loaded() != (params["state"] == "loaded"):
+        raise PtnetError("netmap is not %s afterwards" % params["state"], remedy="read the kernel log (dmesg)")
+    if params["state"] == "unloaded":
+        return
+    now = system.parameters()
+    reached = checked if plan.load else plan.write
+    wrong = {name: now.get(name) for name in reached if now.get(name) != reached[name]}
+    if wrong:
+        raise PtnetError("netmap did not take its parameters", found=wrong,
+                         expected={name: reached[name] for name in wrong}, remedy="read the kernel log (dmesg)")
+
+
+def report(plan, checked, predicted, seen, system, check_mode):
+    """The rest of the result: loaded, version, srcversion, parameters, reload_wanted, users, warnings (dict)."""
+    module = seen.module if check_mode else system.module()
+    if check_mode and plan.load:
+        module = seen.installed
+    now = predicted["parameters now"] if check_mode else system.parameters()
+    reload_wanted = bool(plan.wanted) and not plan.load
+    warnings = []
+    if reload_wanted:
+        warnings.append("netmap wants a reload, which was not done: %s%s" % (
+            "; ".join(plan.wanted), "; in use by " + named(seen.users) if seen.users else ""))
+    if any(parameters.PARAMETERS[name].region for name in plan.write) and seen.users:
+        warnings.append("memory parameters take effect when nobody uses the region; in use by %s" % named(seen.users))
+    if predicted["loaded"]:
+        need = parameters.global_memory(dict(now or {}, **checked))
+        if need > system.memory_total():
+            warnings.append("the region of the NICs takes %d MiB, more than this machine has; netmap would silently "
+                            "make fewer buffers: lower buf_num" % (need >> 20))
+        warnings += ["%s speaks of netmap as well and may win at boot" % path for path in system.boot_conflicts()]
+    result = {
+        "loaded": predicted["loaded"],
+        "version": module["version"] if module and predicted["loaded"] else None,
+        "srcversion": module["srcversion"] if module and predicted["loaded"] else None,
+        "parameters": {"now": now if predicted["loaded"] else {}, "boot": plan.boot["parameters"]},
+        "reload_wanted": reload_wanted, "reload_reasons": plan.wanted if reload_wanted else [], "users": seen.users,
+    }
+    return dict(result, warnings=warnings) if warnings else result

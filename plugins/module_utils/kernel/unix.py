@@ -1,0 +1,78 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Linux and FreeBSD have in common: the device node, groups, files. Private to netmap.ptnet."""
+
+from __future__ import annotations
+
+import grp
+import os
+
+from ..command import run
+
+NODE = "/dev/netmap"
+
+
+class Unix:
+    """Reads and changes one machine.
+
+    :param root: prefix of all paths, for tests (path)
+    :param run_program: stands in for :func:`command.run` in tests
+    """
+
+    def __init__(self, root="", run_program=run):
+        self._root = root
+        self._run = run_program
+
+    def node(self):
+        """The device node: path, mode such as ``0660``, group; or None."""
+        try:
+            status = os.stat(self._root + NODE)
+        except OSError:
+            return None
+        try:
+            group = grp.getgrgid(status.st_gid).gr_name
+        except KeyError:
+            group = str(status.st_gid)
+        return {"path": NODE, "mode": "%04o" % (status.st_mode & 0o7777), "group": group}
+
+    def write_node(self, group, mode):
+        """Give the node a group and a mode (str, octal); udev would do so at the next load only."""
+        path = self._root + NODE
+        os.chown(path, -1, grp.getgrnam(group).gr_gid)
+        os.chmod(path, int(mode, 8))
+
+    def group_exists(self, group):
+        """Whether the group is known (bool)."""
+        try:
+            grp.getgrnam(group)
+        except KeyError:
+            return False
+        return True
+
+    def _text(self, path):
+        try:
+            with open(self._root + path, encoding="utf-8", errors="replace") as stream:
+                return stream.read().strip()
+        except OSError:
+            return None
+
+    def _write(self, path, body):
+        """Write a file at once or not at all, or remove it when empty; returns whether it changed (bool)."""
+        full = self._root + path
+        try:
+            with open(full, encoding="utf-8") as stream:
+                now = stream.read()
+        except OSError:
+            now = ""
+        if now == body:
+            return False
+        if not body:
+            os.unlink(full)
+            return True
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full + ".new", "w", encoding="utf-8") as stream:
+            stream.write(body)
+            os.fchmod(stream.fileno(), 0o644)
+        os.replace(full + ".new", full)
+        return True

@@ -1,0 +1,90 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests of /dev/netmap packed as bytes. Pure. Private to netmap.ptnet.
+
+Sizes and offsets follow sys/net/netmap.h; fields are in the byte order of the machine, padding is written out.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from ..errors import PtnetError
+
+NIOCCTRL = 0xC0586997
+VERSION = 14
+NAME_SIZE = 64
+
+PORT_INFO_GET = 2
+VALE_ATTACH = 3
+VALE_DETACH = 4
+VALE_LIST = 5
+PORT_HDR_GET = 7
+VALE_NEWIF = 8
+VALE_DELIF = 9
+
+MODE_ALL_NIC = 1
+MODE_NIC_SW = 3
+
+# NM_BDG_MAXPORTS in netmap_bdg.h. An index of 2^31 or more makes VALE_LIST read outside the table.
+BRIDGE_PORTS = 254
+
+HEADER = struct.Struct("=HHI64sQQ")
+
+_REGISTER = "QQIIHHHHHHIIxxxxQ"
+_REGISTER_FIELDS = ("offset", "memsize", "tx_slots", "rx_slots", "tx_rings", "rx_rings", "host_tx_rings",
+                    "host_rx_rings", "mem_id", "ringid", "mode", "extra_bufs", "flags")
+
+BODY = {
+    PORT_INFO_GET: (struct.Struct("=QIIHHHHH6x"), ("memsize", "tx_slots", "rx_slots", "tx_rings", "rx_rings",
+                                                   "host_tx_rings", "host_rx_rings", "mem_id")),
+    VALE_ATTACH: (struct.Struct("=" + _REGISTER + "I4x"), _REGISTER_FIELDS + ("port_index",)),
+    VALE_DETACH: (struct.Struct("=I4x"), ("port_index",)),
+    VALE_LIST: (struct.Struct("=H2xI"), ("bridge_idx", "port_idx")),
+    PORT_HDR_GET: (struct.Struct("=I4x"), ("hdr_len",)),
+    VALE_NEWIF: (struct.Struct("=IIHHH2x"), ("tx_slots", "rx_slots", "tx_rings", "rx_rings", "mem_id")),
+    VALE_DELIF: (None, ()),
+}
+
+
+def pack_header(reqtype, name, body_address):
+    """The ``nmreq_header`` of a request (bytearray of 88).
+
+    :param name: the kernel's port name, under 64 bytes of ASCII; empty for a list by index (str)
+    :param body_address: where the body lies in this process, 0 for none (int)
+    """
+    raw = name.encode("ascii")
+    if len(raw) >= NAME_SIZE or b"\0" in raw:
+        raise PtnetError("a port name is refused", found=ascii(name[:80]), expected="under %d bytes" % NAME_SIZE)
+    return bytearray(HEADER.pack(VERSION, reqtype, 0, raw, 0, body_address))
+
+
+def header_name(header):
+    """The port name in a header that the kernel has written to (str)."""
+    return HEADER.unpack(bytes(header))[3].split(b"\0", 1)[0].decode("ascii", "backslashreplace")
+
+
+def pack_body(reqtype, **fields):
+    """The body of a request, zeros where no field is given (bytes); empty for VALE_DELIF, which has none.
+
+    :raises PtnetError: a value that its field cannot hold, or a list index that would crash the kernel
+    """
+    layout, names = BODY[reqtype]
+    if layout is None:
+        return b""
+    if reqtype == VALE_LIST and not 0 <= fields.get("port_idx", 0) <= BRIDGE_PORTS:
+        raise PtnetError("a port index is refused", found=fields["port_idx"], expected="0 to %d" % BRIDGE_PORTS)
+    unknown = set(fields) - set(names)
+    if unknown:
+        raise KeyError(", ".join(sorted(unknown)))
+    try:
+        return layout.pack(*(fields.get(name, 0) for name in names))
+    except struct.error as error:
+        raise PtnetError("a netmap request cannot be packed", found=fields, expected=str(error)) from error
+
+
+def unpack_body(reqtype, raw):
+    """The fields of a body (dict of int)."""
+    layout, names = BODY[reqtype]
+    return dict(zip(names, layout.unpack(bytes(raw)))) if layout else {}

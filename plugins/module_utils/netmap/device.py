@@ -1,0 +1,179 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only door to /dev/netmap, and its lock. Private to netmap.ptnet.
+
+Here ports are listed, the one request that is safe at any time. Everything else is in changes.py, under the lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import sys
+import time
+
+from ..errors import PtnetError
+from . import abi, names
+
+PATH = "/dev/netmap"
+LOCK_NAME = "netmap-ptnet.lock"
+LOCK_FOLDERS = ("/run/lock", "/var/lock", "/var/run")
+LOCK_TIMEOUT = 60
+_LOCK_STEP = 0.05
+
+_MEANING = {
+    (abi.VALE_ATTACH, errno.EBUSY): "it is attached already, or a program has the interface open in netmap mode",
+    (abi.VALE_ATTACH, errno.EINVAL): "the interface is gone, or its MTU is larger than a netmap buffer",
+    (abi.VALE_ATTACH, errno.ENOMEM): "the switch is full, there are max_bridges switches, or memory ran out",
+    (abi.VALE_DETACH, errno.EBUSY): "a program holds the port, or polling is on",
+    (abi.VALE_DETACH, errno.ENXIO): "no such port",
+    (abi.VALE_NEWIF, errno.EEXIST): "an interface of this name exists",
+    (abi.VALE_NEWIF, errno.ENOMEM): "memory ran out, or a priv_ parameter is out of range",
+    (abi.VALE_DELIF, errno.EBUSY): "a program has the port, or a pipe of it, open",
+    (abi.VALE_DELIF, errno.ENXIO): "no such interface",
+    (abi.VALE_DELIF, errno.EINVAL): "not a persistent port",
+}
+_VERB = {abi.PORT_INFO_GET: "query", abi.VALE_ATTACH: "attach", abi.VALE_DETACH: "detach", abi.VALE_LIST: "list",
+         abi.PORT_HDR_GET: "probe", abi.VALE_NEWIF: "create", abi.VALE_DELIF: "delete"}
+
+
+class _Node:
+    """The character device, open."""
+
+    def __init__(self, path):
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def ioctl(self, number, header):
+        """Issue one request; the header is updated in place. Returns what the kernel returned (int)."""
+        return fcntl.ioctl(self._descriptor, number, header, True)
+
+    def close(self):
+        os.close(self._descriptor)
+
+
+class Device:
+    """What can be asked of netmap at any time.
+
+    :param driver_of: interface name to its driver (str), ``""`` for none, None when there is no such interface
+    :param open_node: opens the character device; returns an object with ``ioctl`` and ``close``
+    :param lock: the lock file (path); by default in the first lock folder that exists
+    """
+
+    def __init__(self, driver_of, open_node=None, lock=None, lock_timeout=LOCK_TIMEOUT):
+        self.driver_of = driver_of
+        self._open_node = open_node or (lambda: _Node(PATH))
+        self._lock = lock
+        self._lock_timeout = lock_timeout
+
+    def entries(self):
+        """All ports of all switches in this network namespace (list of names.Entry)."""
+        with self.node() as node:
+            return entries(node)
+
+    def locked(self, purpose):
+        """Hold the host-wide lock without the device, for what must not meet a change of ports (context manager)."""
+        return _locked(self._lock, self._lock_timeout, purpose)
+
+    @contextlib.contextmanager
+    def node(self):
+        """The character device, open (context manager).
+
+        :raises PtnetError: it cannot be opened; ``device_absent`` in its facts says whether it is missing
+        """
+        try:
+            node = self._open_node()
+        except OSError as error:
+            absent = error.errno in (errno.ENOENT, errno.ENXIO, errno.ENODEV)
+            raise PtnetError(
+                "%s cannot be opened" % PATH, found=error.strerror,
+                remedy="load netmap first, for example with netmap.ptnet.netmap_module" if absent else "run as root",
+                device_absent=absent) from error
+        try:
+            yield node
+        finally:
+            node.close()
+
+
+def entries(node):
+    """All ports of all switches, read through an open device (list of names.Entry)."""
+    pairs, bridge, port = [], 0, 0
+    while True:
+        try:
+            name, found = call(node, abi.VALE_LIST, "", bridge_idx=bridge, port_idx=port)
+        except PtnetError as error:
+            if error.facts.get("errno") == errno.ENOENT:
+                return names.listed(pairs)
+            raise
+        if (found["bridge_idx"], found["port_idx"]) < (bridge, port):
+            raise PtnetError("netmap lists its ports in disorder", found=found, expected="growing indices")
+        pairs.append((found["bridge_idx"], name))
+        bridge, port = found["bridge_idx"], found["port_idx"] + 1
+
+
+def call(node, reqtype, name, **fields):
+    """Issue one request through an open device; returns the name and the fields that come back (str, dict).
+
+    :raises PtnetError: the kernel refused, ``errno`` in its facts
+    """
+    body = abi.pack_body(reqtype, **fields)
+    buffer = ctypes.create_string_buffer(body, len(body)) if body else None
+    header = abi.pack_header(reqtype, name, ctypes.addressof(buffer) if body else 0)
+    try:
+        result = node.ioctl(abi.NIOCCTRL, header)
+    except OSError as error:
+        meaning = _MEANING.get((reqtype, error.errno))
+        raise PtnetError("netmap refused to %s %s" % (_VERB[reqtype], name or "ports"),
+                         found="%s%s" % (meaning + ", " if meaning else "", error.strerror or error.errno),
+                         errno=error.errno) from error
+    if result != 0:
+        # Seen: +1 from a request that failed, its body all zeros. Only 0 is success.
+        raise PtnetError("netmap refused to %s %s" % (_VERB[reqtype], name or "ports"),
+                         found="%d instead of 0" % result, errno=None)
+    return abi.header_name(header), abi.unpack_body(reqtype, buffer.raw if body else b"")
+
+
+def _lock_path():
+    for folder in LOCK_FOLDERS:
+        if os.path.isdir(folder):
+            return os.path.join(folder, LOCK_NAME)
+    raise PtnetError("there is no place for the lock file", expected="one of " + ", ".join(LOCK_FOLDERS))
+
+
+@contextlib.contextmanager
+def _locked(path, timeout, purpose):
+    path = path or _lock_path()
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise PtnetError("the lock %s cannot be opened" % path, found=error.strerror, remedy="run as root") from error
+    try:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise PtnetError("another change of netmap ports is under way", found=_holder(descriptor),
+                                     expected="the lock %s free within %s s" % (path, timeout),
+                                     remedy="wait for it or end it, then run again") from None
+                time.sleep(_LOCK_STEP)
+        note = json.dumps({"pid": os.getpid(), "command": os.path.basename(sys.argv[0]), "purpose": purpose})
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, note.encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _holder(descriptor):
+    try:
+        note = json.loads(os.pread(descriptor, 4096, 0).decode("utf-8", "replace"))
+        return "process %(pid)s (%(command)s): %(purpose)s" % note
+    except (ValueError, KeyError, TypeError):
+        return "a holder that left no name"

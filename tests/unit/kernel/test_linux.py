@@ -1,0 +1,270 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import grp
+import os
+
+import pytest
+from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel import linux, linux_routes
+
+MODINFO = """filename:       /lib/modules/%s/extra/netmap.ko
+license:        Dual BSD/GPL
+alias:          pci:v00001B36d0000000Dsv*sd*bc*sc*i*
+depends:        \n\
+vermagic:       %s SMP preempt mod_unload modversions
+parm:           sink_num:int
+"""
+
+
+class Machine:
+    """A tree of files in the shape of /proc, /sys and /etc, and answers of programs."""
+
+    def __init__(self, folder):
+        self.root = str(folder)
+        self.answers = {}
+        self.started = []
+        self.linux = linux.Linux(root=self.root, run_program=self.run)
+
+    def put(self, path, text):
+        full = self.root + path
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "wb" if isinstance(text, bytes) else "w") as stream:
+            stream.write(text)
+
+    def link(self, path, target):
+        os.makedirs(os.path.dirname(self.root + path), exist_ok=True)
+        os.symlink(target, self.root + path)
+
+    def text(self, path):
+        with open(self.root + path) as stream:
+            return stream.read()
+
+    def run(self, argv, timeout, env, allowed, remedy):
+        self.started.append(argv)
+        status, output, effect = self.answers.get(argv[0], (0, "", None))
+        if effect:
+            effect()
+        if allowed is not None and status not in allowed:
+            raise PtnetError("%s failed" % argv[0], found=output, remedy=remedy)
+        return status, output
+
+    def load(self, **parameters):
+        self.put("/sys/module/netmap/refcnt", "0\n")
+        os.makedirs(self.root + "/sys/module/netmap/holders", exist_ok=True)
+        for name, value in dict({"buf_num": 163840, "ptnet_gso": "Y", "max_bridges": 8}, **parameters).items():
+            self.put("/sys/module/netmap/parameters/%s" % name, "%s\n" % value)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def test_nothing_loaded_and_nothing_installed(machine):
+    machine.answers["modinfo"] = (1, "modinfo: ERROR: Module netmap not found.\n", None)
+    assert not machine.linux.loaded()
+    assert (machine.linux.module(), machine.linux.installed(), machine.linux.parameters(), machine.linux.node()) == (
+        None, None, None, None)
+    assert machine.linux.boot() == {"load": False, "parameters": {}, "node": None}
+
+
+def test_what_is_loaded(machine):
+    machine.load(ptnet_gso="N")
+    machine.put("/sys/module/netmap/holders/ixgbe", "")
+    assert machine.linux.module() == {"refcount": 0, "version": None, "srcversion": None, "holders": ["ixgbe"]}
+    assert machine.linux.parameters() == {"buf_num": 163840, "ptnet_gso": 0, "max_bridges": 8}
+    machine.linux.write_parameter("buf_num", 20000)
+    assert machine.linux.parameters()["buf_num"] == 20000
+
+
+def test_what_is_installed(machine):
+    release = os.uname().release
+    for built_for, fits in ((release, True), ("0.1-other", False)):
+        machine.answers["modinfo"] = (0, MODINFO % (built_for, built_for), None)
+        installed = machine.linux.installed()
+        assert installed["path"] == "/lib/modules/%s/extra/netmap.ko" % built_for
+        assert (installed["version"], installed["srcversion"]) == (None, None)
+        assert machine.linux.fits(installed) is fits
+
+
+def test_another_build_is_seen(machine):
+    machine.load()
+    note = b"\4\0\0\0\24\0\0\0\3\0\0\0GNU\0" + bytes(range(20))
+    installed = {"path": "/lib/netmap.ko", "srcversion": None}
+    module = {"srcversion": None}
+    assert machine.linux.stale(module, installed) is None
+    machine.put("/sys/module/netmap/notes/.note.gnu.build-id", note)
+    machine.put("/lib/netmap.ko", b"\x7fELF" + bytes(500) + note + bytes(500))
+    assert machine.linux.stale(module, installed) is False
+    machine.put("/lib/netmap.ko", b"\x7fELF" + bytes(500) + note[:-1] + b"x" + bytes(500))
+    assert machine.linux.stale(module, installed) is True
+    machine.put("/lib/netmap.ko", b"compressed")
+    assert machine.linux.stale(module, installed) is None
+    assert machine.linux.stale({"srcversion": "A"}, dict(installed, srcversion="B")) is True
+    assert machine.linux.stale({"srcversion": "A"}, dict(installed, srcversion="A")) is False
+
+
+def test_boot_files(machine):
+    boot = {"load": True, "parameters": {"max_bridges": 16, "buf_num": 20000},
+            "node": {"group": "netmap", "mode": "0660"}}
+    machine.linux.write_boot(boot)
+    assert machine.linux.boot() == boot
+    assert machine.text(linux.MODPROBE_FILE).endswith("\noptions netmap buf_num=20000 max_bridges=16\n")
+    assert machine.text(linux.LOAD_FILE).endswith("\nnetmap\n")
+    assert 'KERNEL=="netmap", SUBSYSTEM=="misc", GROUP="netmap", MODE="0660"' in machine.text(linux.RULE_FILE)
+    assert os.stat(machine.root + linux.RULE_FILE).st_mode & 0o777 == 0o644
+    assert machine.started == [["udevadm", "control", "--reload"]]
+    machine.linux.write_boot(boot)
+    assert len(machine.started) == 1
+    nothing = {"load": False, "parameters": {}, "node": None}
+    machine.linux.write_boot(nothing)
+    assert machine.linux.boot() == nothing
+    assert not any(os.path.exists(machine.root + path) for path in (
+        linux.MODPROBE_FILE, linux.LOAD_FILE, linux.RULE_FILE))
+
+
+def test_other_files_that_speak_of_netmap(machine):
+    machine.linux.write_boot({"load": True, "parameters": {"buf_num": 5000}, "node": None})
+    machine.put("/etc/modprobe.d/old.conf", "# mine\noptions netmap buf_num=7\n")
+    machine.put("/etc/modprobe.d/other.conf", "options netmapper x=1\n")
+    machine.put("/lib/modprobe.d/dist.conf", "blacklist netmap\n")
+    assert machine.linux.boot_conflicts() == ["/etc/modprobe.d/old.conf", "/lib/modprobe.d/dist.conf"]
+
+
+def test_load_passes_parameters(machine):
+    machine.answers["modprobe"] = (0, "", machine.load)
+    machine.linux.load({"max_bridges": 16, "buf_num": 20000})
+    assert machine.started == [["modprobe", "netmap", "buf_num=20000", "max_bridges=16"]]
+
+
+@pytest.mark.parametrize(("said", "advice"), [
+    ("modprobe: ERROR: could not insert 'netmap': Key was rejected by service", "Secure Boot"),
+    ("modprobe: ERROR: could not insert 'netmap': Exec format error\nInvalid module format", "running kernel"),
+    ("modprobe: FATAL: Module netmap not found in directory /lib/modules/6.1.0", "install netmap"),
+    ("Unknown symbol in module", "depmod"),
+    ("Operation not permitted", "container"),
+    ("something new", "dmesg")])
+def test_load_errors_are_explained(machine, said, advice):
+    machine.answers["modprobe"] = (1, said, None)
+    with pytest.raises(PtnetError, match=advice) as caught:
+        machine.linux.load({})
+    assert said in caught.value.message
+
+
+def test_lockdown_is_seen(machine):
+    machine.put("/sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
+    machine.answers["modprobe"] = (1, "modprobe: ERROR: could not insert 'netmap': Operation not permitted", None)
+    with pytest.raises(PtnetError, match="Secure Boot"):
+        machine.linux.load({})
+
+
+def test_a_module_that_stays(machine):
+    machine.load()
+    with pytest.raises(PtnetError, match="still loaded"):
+        machine.linux.unload()
+    assert machine.started == [["modprobe", "-r", "netmap"]]
+
+
+def test_the_device_node(machine):
+    machine.put("/dev/netmap", "")
+    group = grp.getgrgid(os.getgid()).gr_name
+    machine.linux.write_node(group, "0640")
+    assert machine.linux.node() == {"path": "/dev/netmap", "mode": "0640", "group": group}
+
+
+def test_drivers(machine, monkeypatch):
+    asked = {"veth0": "veth", "p0": ""}
+    monkeypatch.setattr(machine.linux, "_ethtool_driver", asked.__getitem__)
+    for name in ("eth0", "veth0", "p0"):
+        machine.put("/sys/class/net/%s/address" % name, "52:54:00:00:00:01\n")
+    machine.put("/sys/class/net/bonding_masters", "")
+    machine.link("/sys/class/net/eth0/device/driver", "../../../bus/pci/drivers/ptnetmap-guest-drivers")
+    assert machine.linux.interfaces() == ["eth0", "p0", "veth0"]
+    assert [machine.linux.driver_of(name) for name in ("eth0", "veth0", "p0", "none")] == [
+        linux.PTNET_DRIVER, "veth", "", None]
+    assert machine.linux.address_of("eth0") == "52:54:00:00:00:01"
+
+
+def test_the_loopback_interface_has_no_driver_here():
+    assert linux.Linux().driver_of("lo") == ""
+
+
+def test_bus_address(machine):
+    folder = "/sys/devices/pci0000:00/0000:00:1c.0/0000:04:00.0"
+    machine.put(folder + "/net/eth1/address", "52:54:00:00:00:01\n")
+    machine.link("/sys/class/net/eth1", machine.root + folder + "/net/eth1")
+    machine.link(folder + "/net/eth1/device", "../..")
+    assert machine.linux.bus_address_of("eth1") == "0000:04:00.0"
+    assert machine.linux.bus_address_of("lo") is None
+
+
+def test_processes(machine):
+    def process(pid, command, links, maps=""):
+        machine.put("/proc/%d/cmdline" % pid, command)
+        machine.put("/proc/%d/comm" % pid, "thread\n")
+        machine.put("/proc/%d/maps" % pid, maps)
+        os.makedirs("%s/proc/%d/fd" % (machine.root, pid))
+        for number, target in enumerate(links):
+            machine.link("/proc/%d/fd/%d" % (pid, number), target)
+
+    mapping = "7f0000000000-7f0002a00000 rw-s 00000000 00:05 123                        %s\n"
+    process(10, "bash\0", ["/dev/tty"], mapping % "/lib/x.so")
+    process(20, "pkt-gen\0-i\0vale1:1\0", ["/dev/null", "/dev/netmap"], mapping % "/dev/netmap")
+    process(30, "old\0", ["/dev/null"], mapping % "/dev/netmap (deleted)")
+    process(40, "", ["/dev/netmap"])
+    process(50, "trap\0", ["/dev/netmap2"], mapping % "/home/x/dev/netmap")
+    machine.put("/proc/self/cmdline", "")
+    assert machine.linux.processes() == [
+        {"pid": 20, "command": "pkt-gen -i vale1:1", "holds": ["descriptor 1", "mapping"]},
+        {"pid": 30, "command": "old", "holds": ["mapping"]},
+        {"pid": 40, "command": "thread", "holds": ["descriptor 0"]}]
+
+
+def test_memory(machine):
+    machine.put("/proc/meminfo", "MemTotal:  2048000 kB\nMemFree: 1 kB\nMemAvailable:  1024 kB\n")
+    assert (machine.linux.memory_total(), machine.linux.memory_available()) == (2048000 * 1024, 1 << 20)
+
+
+ROUTES = """Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT
+br0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0
+eth2\t0000A8C0\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+eth3\t0001A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+"""
+ROUTE6 = "%s %02x %s 00 %s 00000400 00000001 00000000 %08x %8s\n"
+
+
+@pytest.fixture
+def routes(machine, monkeypatch):
+    machine.put("/proc/net/route", ROUTES)
+    nowhere = "0" * 32
+    machine.put("/proc/net/ipv6_route",
+                ROUTE6 % ("20010db8" + "0" * 24, 64, nowhere, nowhere, 1, "eth4")
+                + ROUTE6 % (nowhere, 0, nowhere, nowhere, 0x200200, "lo"))
+    machine.put("/sys/class/net/br0/address", "")
+    machine.link("/sys/class/net/br0/lower_bond0", "../bond0")
+    machine.link("/sys/class/net/bond0/lower_eth0", "../eth0")
+    monkeypatch.setenv("SSH_CONNECTION", "")
+    return machine
+
+
+def test_the_default_route_and_what_lies_under_it(routes):
+    default = "the default route"
+    assert linux_routes.carried(routes.root) == {"br0": default, "bond0": default, "eth0": default}
+
+
+@pytest.mark.parametrize(("peer", "interface"), [
+    ("192.168.1.7", "eth3"), ("192.168.9.7", "eth2"), ("2001:db8::7", "eth4"), ("203.0.113.5", "br0")])
+def test_the_route_back_to_the_ssh_client(routes, monkeypatch, peer, interface):
+    monkeypatch.setenv("SSH_CONNECTION", "%s 50000 192.0.2.1 22" % peer)
+    assert linux_routes.carried(routes.root)[interface] == "the SSH connection from %s" % peer
+
+
+def test_sudo_hides_the_variable_but_not_the_ancestors(routes):
+    routes.put("/proc/%d/environ" % os.getppid(), b"HOME=/root\0")
+    routes.put("/proc/%d/stat" % os.getppid(), b"5 (a b) c) S 77 1 1")
+    routes.put("/proc/77/environ", b"A=b\0SSH_CONNECTION=192.168.1.7 5 192.0.2.1 22\0")
+    routes.put("/proc/77/stat", b"77 (sshd) S 1 1 1")
+    assert "eth3" in linux_routes.carried(routes.root)

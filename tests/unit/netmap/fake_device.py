@@ -1,0 +1,269 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A /dev/netmap of our own: state, errnos and traps as measured on the real one.
+
+It reads requests from memory as the kernel does, with offsets of its own, so packing is tested too. A request that
+would crash or wedge the real kernel is kept in ``forbidden`` and has the effect that was seen.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import struct
+
+SIZES = {2: 32, 3: 64, 4: 8, 5: 8, 7: 8, 8: 16, 9: 0}
+NAMES = {2: "INFO", 3: "ATTACH", 4: "DETACH", 5: "LIST", 7: "HDR_GET", 8: "NEWIF", 9: "DELIF"}
+CHANGES = (3, 4, 8, 9)
+PORTS = 254
+
+
+class FakeNetmap:
+    """The machine: interfaces and their drivers, persistent ports, switches."""
+
+    def __init__(self, nics=(), max_bridges=8, lock=None):
+        self.drivers = dict.fromkeys(nics, "veth")
+        self.persistent = {}
+        self.bridges = [{} for _unused in range(max_bridges)]  # port index -> [name, kind, interface]
+        self.opened = set()
+        self.pipes = {}
+        self.busy = set()
+        self.lock = lock
+        self.loaded = True
+        self.forbidden = []
+        self.changes = []
+        self.fail = {}
+
+    # What the test does to the machine
+
+    def driver_of(self, name):
+        return self.drivers.get(name)
+
+    def open_node(self):
+        if not self.loaded:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return self
+
+    def close(self):
+        pass
+
+    def open_port(self, name):
+        """A VM opens an ephemeral port, or a program a persistent one."""
+        if ":" not in name:
+            self.opened.add(name)
+            if self._find(name):
+                self._wedge(name, "a VM opened an attached persistent port")
+            return
+        bridge = self._bridge(name, create=True)
+        bridge[self._free(bridge)] = [name, "ephemeral", None]
+
+    def close_port(self, name):
+        for bridge in self.bridges:
+            for index in [index for index, port in bridge.items() if port[0] == name and port[1] == "ephemeral"]:
+                del bridge[index]
+        self.opened.discard(name)
+
+    def make_persistent(self, name, **shape):
+        self.drivers[name] = ""
+        self.persistent[name] = dict({"tx_slots": 1024, "rx_slots": 1024, "tx_rings": 1, "rx_rings": 1}, **shape)
+
+    def attach_by_hand(self, name, host_stack=False):
+        assert self._attach(name, 3 if host_stack else 1) == 0
+
+    def names(self):
+        return [port[0] for bridge in self.bridges for _index, port in sorted(bridge.items())]
+
+    # What the kernel does
+
+    def ioctl(self, number, header):
+        assert number == 0xC0586997, hex(number)
+        assert len(header) == 88
+        version, reqtype, reserved, raw, options, address = struct.unpack("<HHI64sQQ", bytes(header))
+        name = raw.split(b"\0", 1)[0].decode()
+        assert (reserved, options) == (0, 0)
+        if version not in (14, 15):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        assert bool(address) == bool(SIZES[reqtype]), "DELIF has no body, all others have"
+        body = bytearray(ctypes.string_at(address, SIZES[reqtype])) if address else bytearray()
+        self._watch(reqtype, name, body)
+        if reqtype in CHANGES:
+            self.changes.append("%s %s" % (NAMES[reqtype], name))
+        outcome = self.fail.pop((NAMES[reqtype], name), None)
+        if outcome == "+1":
+            return 1
+        code = outcome if isinstance(outcome, int) else getattr(self, "_" + NAMES[reqtype].lower())(name, body, header)
+        if outcome == "late":
+            code = errno.EBUSY
+        if code:
+            raise OSError(code, os.strerror(code))
+        if address:
+            ctypes.memmove(address, bytes(body), len(body))
+        return 0
+
+    def _watch(self, reqtype, name, body):
+        def forbid(why):
+            self.forbidden.append("%s %s: %s" % (NAMES[reqtype], name, why))
+
+        if reqtype == 5:
+            if struct.unpack_from("<I", body, 4)[0] >= 2**31:
+                forbid("oops")
+            return
+        interface = name.split(":")[-1]
+        if "^" in name:
+            forbid("NULL dereference")
+        if reqtype == 7:
+            interface = name.split("{")[0].split("}")[0]
+        if reqtype in (2, 7) and self.drivers.get(interface):
+            forbid("emulated adapter made and destroyed")
+        if reqtype in (2, 7) and self._find(interface):
+            forbid("query of an attached port")
+            if interface in self.persistent and reqtype == 2:
+                self._wedge(interface, "INFO")
+        if reqtype == 3 and interface in self.persistent:
+            forbid("attach of a persistent port")
+        if reqtype == 4 and interface in self.persistent:
+            forbid("detach of a persistent port")
+        if reqtype in CHANGES and self.lock is not None:
+            descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                forbid("change without the lock")
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(descriptor)
+
+    def _wedge(self, interface, _why):
+        for bridge in self.bridges:
+            for port in bridge.values():
+                if port[2] == interface:
+                    port[0] = interface
+
+    def _find(self, interface):
+        return [port for bridge in self.bridges for port in bridge.values() if port[2] == interface]
+
+    def _bridge(self, name, create=False):
+        switch = name.split(":", 1)[0]
+        for bridge in self.bridges:
+            if any(port[0].split(":", 1)[0] == switch and ":" in port[0] for port in bridge.values()):
+                return bridge
+        free = [bridge for bridge in self.bridges if not bridge]
+        return free[0] if create and free else None
+
+    @staticmethod
+    def _free(bridge):
+        return next(index for index in range(PORTS) if index not in bridge)
+
+    def _list(self, name, body, header):
+        assert name == ""
+        bridge_index, port_index = struct.unpack("<H2xI", bytes(body))
+        for index in range(bridge_index, len(self.bridges)):
+            for port in sorted(self.bridges[index]):
+                if index == bridge_index and port < port_index:
+                    continue
+                struct.pack_into("<H2xI", body, 0, index, port)
+                struct.pack_into("<64s", header, 8, self.bridges[index][port][0].encode())
+                return 0
+        return errno.ENOENT
+
+    def _attach(self, name, body, _header=None):
+        mode = body if isinstance(body, int) else struct.unpack_from("<I", body, 36)[0]
+        interface = name.split(":", 1)[1]
+        if interface not in self.drivers:
+            return errno.EINVAL
+        if self._find(interface) or interface in self.busy:
+            return errno.EBUSY
+        bridge = self._bridge(name, create=True)
+        if bridge is None or len(bridge) + 2 >= PORTS:
+            return errno.ENOMEM
+        bridge[self._free(bridge)] = [name, "nic", interface]
+        if mode == 3:
+            bridge[self._free(bridge)] = [name + "^", "host", interface]
+        return 0
+
+    def _detach(self, name, _body, _header):
+        for bridge in self.bridges:
+            for port in list(bridge.values()):
+                if port[0] == name:
+                    if port[1] == "ephemeral":
+                        return errno.EBUSY
+                    for index in [index for index, one in bridge.items() if one[2] == port[2]]:
+                        del bridge[index]
+                    return 0
+        return errno.ENXIO
+
+    def _newif(self, name, body, _header):
+        if name in self.drivers:
+            return errno.EEXIST
+        if name.startswith("vale") or not 0 < len(name) <= 15 or set(name) & set("/: %"):
+            return errno.EINVAL
+        values = struct.unpack("<IIHHH2x", bytes(body))
+        limits = (4096, 4096, 16, 16)
+        defaults = (1024, 1024, 1, 1)
+        granted = [min(value or default, most) for value, default, most in zip(values, defaults, limits)]
+        self.make_persistent(name, **dict(zip(("tx_slots", "rx_slots", "tx_rings", "rx_rings"), granted)))
+        struct.pack_into("<IIHHH", body, 0, *granted, 7)
+        return 0
+
+    def _delif(self, name, _body, _header):
+        if name not in self.drivers:
+            return errno.ENXIO
+        if name not in self.persistent:
+            return errno.EINVAL
+        if self._find(name) or name in self.opened or self.pipes.get(name):
+            return errno.EBUSY
+        del self.drivers[name], self.persistent[name]
+        return 0
+
+    def _info(self, name, body, _header):
+        if name not in self.drivers:
+            return errno.ENXIO
+        shape = self.persistent.get(name)
+        if shape is None:
+            return errno.EINVAL
+        struct.pack_into("<QIIHH", body, 0, 42369024, shape["tx_slots"], shape["rx_slots"], shape["tx_rings"],
+                         shape["rx_rings"])
+        return 0
+
+    def _hdr_get(self, name, body, _header):
+        parent, pipe = name.replace("}", "{").split("{")
+        if parent not in self.drivers:
+            return errno.ENXIO
+        if pipe not in self.pipes.get(parent, ()):
+            return errno.ENODEV
+        struct.pack_into("<I", body, 0, 12)
+        return 0
+
+
+class FakeSystem:
+    """The platform around the fake: what the decisions ask of it."""
+
+    ptnet_driver = "ptnetmap-guest-drivers"
+
+    def __init__(self, netmap, parameters=None, management=None):
+        self.netmap = netmap
+        self.values = dict({"max_bridges": len(netmap.bridges)}, **(parameters or {}))
+        self.kept = management or {}
+        self.memory = 1 << 33
+        self.running = []
+
+    def loaded(self):
+        return self.netmap.loaded
+
+    def driver_of(self, name):
+        return self.netmap.driver_of(name)
+
+    def parameters(self):
+        return self.values if self.netmap.loaded else None
+
+    def management(self):
+        return self.kept
+
+    def memory_available(self):
+        return self.memory
+
+    def processes(self):
+        return self.running
