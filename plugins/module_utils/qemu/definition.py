@@ -1,0 +1,149 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A virtual machine as declared: checked and completed, without touching the machine. Private to netmap.ptnet."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from .. import mac
+from ..errors import PtnetError
+from ..netmap import names
+
+STATE_DIRECTORY = "/var/lib/netmap-ptnet/vms"
+UNIT_PREFIX = "ptnet-vm-"
+# PCI slots 2 to 15 are left to disks, management and the memory devices that QEMU adds by itself, one per allocator.
+MAX_PORTS = 16
+MAX_DISKS = 8
+
+
+def directory(name):
+    """Where the files of the VM called ``name`` are kept (str).
+
+    :raises PtnetError: not a name for a VM; it becomes part of paths and of a unit's name
+    """
+    if not re.match(r"[a-z0-9][a-z0-9-]{0,31}\Z", name):
+        raise PtnetError("this is no name for a VM", found=repr(name),
+                         expected="1 to 32 of a-z, 0-9 and '-', the first one no '-'")
+    return "%s/%s" % (STATE_DIRECTORY, name)
+
+
+def define(params):
+    """The complete VM (dict) that the options of ``ptnet_vm`` ask for.
+
+    :param params: the module's parameters (dict)
+    :raises PtnetError: something that QEMU would refuse, cut silently, or accept and then misbehave
+    """
+    name = params["name"]
+    home = directory(name)
+    if not re.match(r"pc(-[A-Za-z0-9.-]+)?\Z", params["machine"]):
+        raise PtnetError(
+            "machine type %s cannot carry ptnet ports" % params["machine"], expected="pc or a version of it",
+            remedy="use machine: pc; PCI Express machines want pcie-root-port and qemu-xhci, whose PCI ids "
+                   "(1b36:000c, 1b36:000d) are those of ptnet's memory and port devices")
+    if not re.match(r"/[A-Za-z0-9._/+-]+\Z", params["binary"]):
+        raise PtnetError("the path of QEMU cannot stand in a service unit", found=params["binary"],
+                         expected="an absolute path of A-Z a-z 0-9 . _ / + -")
+    for option in ("memory", "cpus", "timeout", "stop_timeout"):
+        if params[option] < 1:
+            raise PtnetError("%s of VM %s is too small" % (option, name), found=params[option], expected="1 or more")
+    for option in ("kernel", "initrd"):
+        _absolute(params[option], option)
+    if not params["kernel"] and (params["initrd"] or params["append"]):
+        raise PtnetError("initrd and append of VM %s need a kernel" % name, remedy="set kernel")
+    for option in ("append", "cpu"):
+        _one_line(params[option], option)
+    if not params["kernel"] and not params["disks"]:
+        raise PtnetError("VM %s has nothing to boot" % name, expected="disks or a kernel")
+    vm = {key: params[key] for key in ("name", "binary", "memory", "cpus", "machine", "cpu", "accelerator", "kernel",
+                                       "initrd", "append", "stop_timeout")}
+    vm.update(
+        unit="%s%s.service" % (UNIT_PREFIX, name), directory=home, console=home + "/console.log",
+        console_socket=home + "/console.sock", qmp=home + "/qmp.sock", log=home + "/qemu.log",
+        disks=[_disk(disk, home) for disk in _at_most(params["disks"], MAX_DISKS, "disks")],
+        ports=[_port(port, index, name) for index, port in enumerate(_at_most(params["ports"], MAX_PORTS, "ports"))],
+        management=_management(params["management"], name))
+    _once([disk["path"] for disk in vm["disks"]], "disk", name)
+    _once([port["ifname"] for port in vm["ports"]], "port", name)
+    _once([nic["mac"] for nic in vm["ports"] + [vm["management"]] if nic], "MAC address", name)
+    return vm
+
+
+def _port(port, index, name):
+    ifname = names.qemu_ifname(port["port"])
+    owner = "port %s of VM %s" % (port["port"], name)
+    return {"port": port["port"], "ifname": ifname, "id": "d%d" % index, "kloop_tx": port["kloop_tx"],
+            "kloop_rx": port["kloop_rx"], "mac": mac.check(port["mac"] or mac.derive(name, ifname), owner)}
+
+
+def _disk(disk, home):
+    path = disk["path"] if disk["path"].startswith("/") else "%s/%s" % (home, disk["path"])
+    if "/" in disk["path"] and not disk["path"].startswith("/"):
+        raise PtnetError("the path of a disk is neither absolute nor a plain file name", found=disk["path"],
+                         expected="/an/absolute/path, or a name that is kept in %s" % home)
+    _one_line(path, "path")
+    _absolute(disk["backing"], "backing")
+    if disk["serial"] and not re.match(r"[A-Za-z0-9_.-]{1,20}\Z", disk["serial"]):
+        raise PtnetError("the serial of disk %s does not fit virtio-blk" % path, found=disk["serial"],
+                         expected="at most 20 of A-Z a-z 0-9 _ . -")
+    if disk["size"] and not re.match(r"[1-9][0-9]*[KMGT]?\Z", disk["size"]):
+        raise PtnetError("the size of disk %s is no size" % path, found=disk["size"],
+                         expected="a number of bytes, or one with K, M, G or T, such as 4G")
+    if disk["backing"]:
+        if disk["format"] != "qcow2":
+            raise PtnetError("disk %s cannot have a backing file" % path, found="format: %s" % disk["format"],
+                             expected="format: qcow2")
+        if not disk["backing_format"]:
+            raise PtnetError("the format of %s is not declared" % disk["backing"],
+                             remedy="set backing_format to qcow2 or raw; guessing it lets a guest that wrote to the "
+                                    "image choose which file of the host is read")
+        if disk["backing"] == path:
+            raise PtnetError("disk %s is its own backing file" % path)
+    return dict(disk, path=path)
+
+
+def _management(management, name):
+    if management is None:
+        return None
+    forwards = management["forwards"]
+    for forward in forwards:
+        try:
+            ipaddress.IPv4Address(forward["host_address"])
+        except ValueError as error:
+            raise PtnetError("a forward of VM %s has no IPv4 host_address" % name, found=forward["host_address"],
+                             expected="an address such as 127.0.0.1") from error
+        for end in ("host_port", "guest_port"):
+            if not 1 <= forward[end] <= 65535:
+                raise PtnetError("%s of a forward of VM %s is no TCP port" % (end, name), found=forward[end],
+                                 expected="1 to 65535")
+    _once(["%s:%s" % (forward["host_address"], forward["host_port"]) for forward in forwards], "forward", name)
+    address = management["mac"] or mac.derive(name, "management")
+    return {"forwards": forwards, "mac": mac.check(address, "the management NIC of VM %s" % name)}
+
+
+def _at_most(items, limit, kind):
+    if len(items) > limit:
+        raise PtnetError("too many %s" % kind, found=len(items),
+                         expected="at most %d, the PCI slots of machine pc allow no more" % limit)
+    return items
+
+
+def _once(values, kind, name):
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise PtnetError("%s %s stands twice in VM %s" % (kind, value, name), expected="each one once",
+                             remedy="a port or pipe end has one user; give the other one another name"
+                             if kind == "port" else None)
+
+
+def _absolute(path, option):
+    if path and not path.startswith("/"):
+        raise PtnetError("%s is not absolute" % option, found=path, expected="a path from /, the VM has no directory")
+    _one_line(path, option)
+
+
+def _one_line(text, option):
+    if text and re.search(r"[\x00-\x1f\x7f]", text):
+        raise PtnetError("%s has a control character" % option, found=repr(text), expected="one line of text")

@@ -1,0 +1,231 @@
+#!/usr/bin/python
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pkt_gen
+short_description: Send and receive frames with pkt-gen and count them
+version_added: 0.1.0
+author: netmap.ptnet contributors (@netmap-ptnet)
+description:
+  - Runs one or more pkt-gen at the same time for a bounded time, and returns what each of them counted.
+  - Receivers are started first, senders when all receivers have opened their ports. All of them are ended before the
+    module returns, also when it fails or is interrupted.
+  - Ports are opened one after the other, as netmap may hang when pipes are opened at the same time.
+  - Frames are sent, yet no state changes, so RV(ignore:changed) is always false.
+  - What a sender counts is no proof that anything arrived. Judge by the receiver.
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and predict what the real run would change.
+    support: partial
+    details:
+      - No frames are sent in check mode, and RV(runs) is empty.
+  diff_mode:
+    description: Returns what it changed, or would change, in diff mode.
+    support: N/A
+    details:
+      - This module changes nothing.
+  idempotent:
+    description: A second run with the same options reports C(changed=false).
+    support: full
+options:
+  runs:
+    description: What to run, at least one.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      port:
+        description:
+          - Port as pkt-gen takes it, such as V(vale1:10), V(netmap:p0}1) or V(eth1), with or without C(netmap:).
+        type: str
+        required: true
+      function:
+        description: Whether to send or to receive.
+        type: str
+        choices: [tx, rx]
+        required: true
+      seconds:
+        description:
+          - How long to send, or how long at most to receive.
+          - A sender needs this or O(runs[].packets).
+        type: float
+      packets:
+        description: Number of frames after which the run ends.
+        type: int
+      length:
+        description: Bytes of a frame that is sent, without the CRC.
+        type: int
+        default: 60
+      threads:
+        description: Number of threads, each serving one ring. By default one thread serves all rings.
+        type: int
+      processors:
+        description: Number of processors to use, pkt-gen's own default without it.
+        type: int
+      src_mac:
+        description: Source address of frames that are sent. By default a stable one is derived from O(runs[].port).
+        type: str
+      dst_mac:
+        description: Destination address of frames that are sent. By default the broadcast address.
+        type: str
+      burst:
+        description: Frames sent or received at a time, pkt-gen's own default without it.
+        type: int
+      rate:
+        description: Frames a second to send. As fast as possible without it.
+        type: int
+      wait_link:
+        description:
+          - Whole seconds between opening the port and the first frame, for a link that has to come up.
+          - By default 0 on VALE ports and pipes, and 2 elsewhere.
+        type: int
+  start_delay:
+    description: Seconds between the readiness of the receivers and the start of the senders.
+    type: float
+    default: 0
+  idle:
+    description:
+      - Seconds of silence that end a receiver.
+      - They count after the end of all senders of this task, or without senders after the first frame received.
+    type: float
+    default: 2
+  timeout:
+    description: Seconds for the whole task. Runs that still go on are ended then, and say so in RV(runs[].ended).
+    type: float
+    default: 60
+  binary:
+    description: Name or path of pkt-gen. A name is looked up in C(PATH), C(/usr/local/bin) and the like.
+    type: str
+    default: pkt-gen
+seealso:
+  - module: netmap.ptnet.ptnet_vm
+"""
+
+EXAMPLES = r"""
+- name: Send for five seconds through a switch and count what arrives
+  netmap.ptnet.pkt_gen:
+    runs:
+      - port: "vale1:rx"
+        function: rx
+      - port: "vale1:tx"
+        function: tx
+        seconds: 5
+  register: traffic
+
+- name: Receive on both pipes of a guest at most 30 seconds
+  netmap.ptnet.pkt_gen:
+    runs:
+      - port: "netmap:p0}1"
+        function: rx
+        seconds: 30
+      - port: "netmap:p0}2"
+        function: rx
+        seconds: 30
+
+- name: Send exactly one million frames at a bounded rate
+  netmap.ptnet.pkt_gen:
+    runs:
+      - port: eth1
+        function: tx
+        packets: 1000000
+        rate: 200000
+"""
+
+RETURN = r"""
+runs:
+  description: One element for each run, in their order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    port:
+      description: The port as it was given.
+      type: str
+      sample: "vale1:rx"
+    function:
+      description: V(tx) or V(rx).
+      type: str
+      sample: rx
+    packets:
+      description: Number of frames counted.
+      type: int
+      sample: 1301365
+    bytes:
+      description: Their bytes without CRC, null when pkt-gen was killed before its summary or counted no frame.
+      type: int
+      sample: 78081900
+    seconds:
+      description: Seconds from the first frame to the last.
+      type: float
+      sample: 5.012
+    mpps:
+      description: Millions of frames a second over these seconds.
+      type: float
+      sample: 0.259646
+    avg_batch:
+      description: Frames for each system call or interrupt on average, null when not known.
+      type: float
+      sample: 107.2
+    samples:
+      description: Frames a second in each interval of 0.2 seconds from the first frame to the last.
+      type: list
+      elements: int
+      sample: [120100, 259900, 260100, 98000]
+    spread:
+      description: Minimum, median and maximum of RV(runs[].samples) without the first and the last, null without any.
+      type: dict
+      sample: {min: 259900, median: 260000, max: 260100}
+    ended:
+      description:
+        - Why it ended, V(done) by itself, V(seconds), V(idle) or V(timeout) by these options, V(killed) when it did not
+          react to that.
+      type: str
+      sample: idle
+    log:
+      description: The last lines of pkt-gen.
+      type: list
+      elements: str
+      sample: ["Received 1301365 packets 78081900 bytes 12140 events 60 bytes each in 7.01 seconds."]
+log_tail:
+  description: The last lines of the pkt-gen that gave up.
+  returned: when a run failed
+  type: list
+  elements: str
+  sample: ["vale1:rx: Device or resource busy"]
+"""
+
+from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
+from ansible_collections.netmap.ptnet.plugins.module_utils.traffic.session import act
+
+ARGUMENT_SPEC = {
+    "runs": {"type": "list", "elements": "dict", "required": True, "options": {
+        "port": {"type": "str", "required": True},
+        "function": {"type": "str", "choices": ["tx", "rx"], "required": True},
+        "seconds": {"type": "float"},
+        "packets": {"type": "int"},
+        "length": {"type": "int", "default": 60},
+        "threads": {"type": "int"},
+        "processors": {"type": "int"},
+        "src_mac": {"type": "str"},
+        "dst_mac": {"type": "str"},
+        "burst": {"type": "int"},
+        "rate": {"type": "int"},
+        "wait_link": {"type": "int"},
+    }},
+    "start_delay": {"type": "float", "default": 0},
+    "idle": {"type": "float", "default": 2},
+    "timeout": {"type": "float", "default": 60},
+    "binary": {"type": "str", "default": "pkt-gen"},
+}
+
+
+def main():
+    serve(act, ARGUMENT_SPEC)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,351 @@
+#!/usr/bin/python
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ptnet_vm
+short_description: A virtual machine with ptnet ports as a supervised service
+version_added: 0.1.0
+author: netmap.ptnet contributors (@netmap-ptnet)
+description:
+  - Keeps one virtual machine of the ptnet QEMU as the systemd unit C(ptnet-vm-NAME.service), which comes back after
+    a reboot of the host.
+  - Whether the machine runs is asked of QEMU itself, over its control socket.
+  - A running machine whose command line differs from the declared one is left alone and reported, unless
+    O(allow_restart=true).
+  - QEMU runs as root.
+extends_documentation_fragment: [netmap.ptnet.attributes]
+options:
+  name:
+    description: Name of the machine, 1 to 32 of a-z, 0-9 and C(-).
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) defines the unit and creates the disks, and lets the machine run or not as it does now.
+      - V(started) makes it run, V(stopped) makes it not run.
+      - V(absent) stops it and removes the unit, the directory and the disks that this module created, and nothing else.
+    type: str
+    choices: [present, started, stopped, absent]
+    default: started
+  binary:
+    description: Path of the ptnet QEMU.
+    type: path
+    default: /opt/ptnet-qemu/bin/qemu-system-x86_64
+  memory:
+    description: Memory of the guest in MiB.
+    type: int
+    default: 512
+  cpus:
+    description: Number of virtual processors.
+    type: int
+    default: 1
+  machine:
+    description:
+      - QEMU's machine type, V(pc) or a version of it.
+      - PCI Express machines are refused. The devices they need have the PCI ids of ptnet's.
+    type: str
+    default: pc
+  cpu:
+    description:
+      - QEMU's CPU model with its features.
+      - V(host) fails on some processors that are younger than the ptnet QEMU; V(Haswell-noTSX) or V(qemu64) work there.
+    type: str
+    default: host
+  accelerator:
+    description: What executes the guest. The ptnet device works with KVM only.
+    type: str
+    choices: [kvm]
+    default: kvm
+  disks:
+    description: Disks in the order of the guest, as virtio block devices. At most eight.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description:
+          - File or block device. A name without a slash is kept in the directory of the machine.
+          - A file that is absent is created when O(disks[].backing) or O(disks[].size) is given.
+        type: path
+        required: true
+      format:
+        description: Format of the disk.
+        type: str
+        choices: [qcow2, raw]
+        default: qcow2
+      backing:
+        description:
+          - Absolute path of an image that the qcow2 disk at O(disks[].path) is a private overlay of.
+          - An existing disk that stands on another image is refused.
+        type: path
+      backing_format:
+        description: Format of O(disks[].backing). Required with it, so that no guest-written header decides it.
+        type: str
+        choices: [qcow2, raw]
+      size:
+        description: Size of a disk that is created, such as V(4G). An overlay has the size of its image by default.
+        type: str
+      read_only:
+        description: Whether the guest may only read it.
+        type: bool
+        default: false
+      serial:
+        description: Serial number that the guest sees, under C(/dev/disk/by-id/virtio-SERIAL) on Linux.
+        type: str
+  kernel:
+    description: Absolute path of a kernel to boot directly.
+    type: path
+  initrd:
+    description: Absolute path of the initial RAM disk for O(kernel).
+    type: path
+  append:
+    description: Command line for O(kernel).
+    type: str
+  ports:
+    description:
+      - Ports of netmap that are passed to the guest, in the order in which its interfaces are numbered. At most 16.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      port:
+        description:
+          - Name of the port, such as V(vale1:10) or V(netmap:p0{1). At most 15 characters without C(netmap:).
+        type: str
+        required: true
+      mac:
+        description: MAC address. By default a stable one is derived from the names of the machine and the port.
+        type: str
+      kloop_tx:
+        description: Whether a kernel thread of the host serves the transmit rings.
+        type: bool
+        default: true
+      kloop_rx:
+        description: Whether a kernel thread of the host serves the receive rings.
+        type: bool
+        default: true
+  management:
+    description:
+      - A virtio network interface on QEMU's user network, the first interface of the guest. None by default.
+    type: dict
+    suboptions:
+      forwards:
+        description: TCP ports of the host that lead into the guest.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          host_address:
+            description: IPv4 address of the host to listen on.
+            type: str
+            default: 127.0.0.1
+          host_port:
+            description: TCP port of the host.
+            type: int
+            required: true
+          guest_port:
+            description: TCP port of the guest.
+            type: int
+            default: 22
+      mac:
+        description: MAC address. By default a stable one is derived from the name of the machine.
+        type: str
+  enabled:
+    description: Whether the machine is started when the host boots.
+    type: bool
+    default: true
+  allow_restart:
+    description: Whether O(state=started) may restart a running machine whose command line differs.
+    type: bool
+    default: false
+  timeout:
+    description: Seconds that QEMU may take until the machine runs. The guest's own boot is not waited for.
+    type: int
+    default: 60
+  stop_timeout:
+    description: Seconds that the guest has to shut down after its power button, before QEMU is ended.
+    type: int
+    default: 30
+seealso:
+  - module: netmap.ptnet.pkt_gen
+"""
+
+EXAMPLES = r"""
+- name: Run a firewall between a switch and a pipe
+  netmap.ptnet.ptnet_vm:
+    name: fw
+    memory: 1024
+    cpus: 2
+    disks:
+      - path: root.qcow2
+        backing: /var/lib/images/debian-12.qcow2
+        backing_format: qcow2
+    ports:
+      - port: "vale1:fw"
+      - port: "netmap:p0{1"
+    management:
+      forwards:
+        - host_port: 2201
+
+- name: Let a changed command line take effect
+  netmap.ptnet.ptnet_vm:
+    name: fw
+    memory: 2048
+    cpus: 2
+    disks:
+      - path: root.qcow2
+        backing: /var/lib/images/debian-12.qcow2
+        backing_format: qcow2
+    ports:
+      - port: "vale1:fw"
+    allow_restart: true
+
+- name: Remove a machine with its overlay disk
+  netmap.ptnet.ptnet_vm:
+    name: fw
+    state: absent
+"""
+
+RETURN = r"""
+name:
+  description: Name of the machine.
+  returned: success
+  type: str
+  sample: fw
+state:
+  description: V(running), V(stopped) or V(absent), as it is or, in check mode, would be.
+  returned: success
+  type: str
+  sample: running
+running:
+  description: Whether the machine runs, or would run.
+  returned: success
+  type: bool
+  sample: true
+pid:
+  description: Process of QEMU, null when it does not run.
+  returned: success
+  type: int
+  sample: 4711
+unit:
+  description: Name of the systemd unit.
+  returned: success
+  type: str
+  sample: ptnet-vm-fw.service
+console:
+  description: File with all that the guest wrote to its serial console.
+  returned: when O(state) is not V(absent)
+  type: str
+  sample: /var/lib/netmap-ptnet/vms/fw/console.log
+console_socket:
+  description: Unix socket of the serial console, for one client.
+  returned: when O(state) is not V(absent)
+  type: str
+  sample: /var/lib/netmap-ptnet/vms/fw/console.sock
+qmp:
+  description: Unix socket of QEMU's control protocol, for one client.
+  returned: when O(state) is not V(absent)
+  type: str
+  sample: /var/lib/netmap-ptnet/vms/fw/qmp.sock
+log:
+  description: File with what QEMU itself printed.
+  returned: when O(state) is not V(absent)
+  type: str
+  sample: /var/lib/netmap-ptnet/vms/fw/qemu.log
+ports:
+  description: The ports with what was derived for them.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - port: "vale1:fw"
+      id: d0
+      mac: "02:0c:38:8b:bb:95"
+drift:
+  description:
+    - How the running QEMU differs from the declared one. C(running) lists the options that only the running one has,
+      C(wanted) those that only the declared one has. Empty when it does not differ.
+  returned: success
+  type: dict
+  sample:
+    running: ["-m 512"]
+    wanted: ["-m 1024"]
+restart_wanted:
+  description: Whether a restart would remove the drift and was not allowed.
+  returned: success
+  type: bool
+  sample: false
+seconds:
+  description: Seconds from the start until QEMU said that the machine runs, null when nothing was started.
+  returned: when O(state) is not V(absent)
+  type: float
+  sample: 1.4
+log_tail:
+  description: The last lines of QEMU.
+  returned: when the start failed
+  type: list
+  elements: str
+  sample: ["qemu-system-x86_64: Failed to register vale1:fw: Device or resource busy"]
+console_tail:
+  description: The last lines of the guest's console.
+  returned: when the start failed
+  type: list
+  elements: str
+  sample: []
+"""
+
+from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
+from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.vm import act
+
+ARGUMENT_SPEC = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "started", "stopped", "absent"], "default": "started"},
+    "binary": {"type": "path", "default": "/opt/ptnet-qemu/bin/qemu-system-x86_64"},
+    "memory": {"type": "int", "default": 512},
+    "cpus": {"type": "int", "default": 1},
+    "machine": {"type": "str", "default": "pc"},
+    "cpu": {"type": "str", "default": "host"},
+    "accelerator": {"type": "str", "choices": ["kvm"], "default": "kvm"},
+    "disks": {"type": "list", "elements": "dict", "default": [], "options": {
+        "path": {"type": "path", "required": True},
+        "format": {"type": "str", "choices": ["qcow2", "raw"], "default": "qcow2"},
+        "backing": {"type": "path"},
+        "backing_format": {"type": "str", "choices": ["qcow2", "raw"]},
+        "size": {"type": "str"},
+        "read_only": {"type": "bool", "default": False},
+        "serial": {"type": "str"},
+    }},
+    "kernel": {"type": "path"},
+    "initrd": {"type": "path"},
+    "append": {"type": "str"},
+    "ports": {"type": "list", "elements": "dict", "default": [], "options": {
+        "port": {"type": "str", "required": True},
+        "mac": {"type": "str"},
+        "kloop_tx": {"type": "bool", "default": True},
+        "kloop_rx": {"type": "bool", "default": True},
+    }},
+    "management": {"type": "dict", "options": {
+        "forwards": {"type": "list", "elements": "dict", "default": [], "options": {
+            "host_address": {"type": "str", "default": "127.0.0.1"},
+            "host_port": {"type": "int", "required": True},
+            "guest_port": {"type": "int", "default": 22},
+        }},
+        "mac": {"type": "str"},
+    }},
+    "enabled": {"type": "bool", "default": True},
+    "allow_restart": {"type": "bool", "default": False},
+    "timeout": {"type": "int", "default": 60},
+    "stop_timeout": {"type": "int", "default": 30},
+}
+
+
+def main():
+    serve(act, ARGUMENT_SPEC)
+
+
+if __name__ == "__main__":
+    main()

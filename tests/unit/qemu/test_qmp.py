@@ -1,0 +1,79 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The QMP client against a double of QEMU's control socket."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
+from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import qmp
+
+GREETING = b'{"QMP": {"version": {"qemu": {"major": 3}}, "capabilities": []}}\r\n'
+OK = b'{"return": {}}\r\n'
+
+
+@pytest.fixture
+def qemu(tmp_path):
+    """Serve one client: send the first piece, then one piece for each request received."""
+    path = str(tmp_path / "q")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(1)
+    heard, threads = [], []
+
+    def serve(*pieces):
+        def run():
+            with listener.accept()[0] as client:
+                client.sendall(pieces[0])
+                for piece in pieces[1:]:
+                    heard.append(client.recv(4096))
+                    client.sendall(piece)
+                if pieces[-1] == b"":
+                    client.recv(4096)
+        threads.append(threading.Thread(target=run, daemon=True))
+        threads[0].start()
+        return path
+    yield serve, heard
+    listener.close()
+    for thread in threads:
+        thread.join(2)
+
+
+def test_a_lost_connection_is_an_error(qemu):
+    serve, heard = qemu
+    path = serve(GREETING, b'{"event": "RESUME"}\r\n' + OK,
+                 b'{"event": "X", "data": {}}\r\n{"ret')
+    with pytest.raises(PtnetError, match="closed the connection"):
+        qmp.status(path, 2)
+    assert heard == [b'{"execute": "qmp_capabilities"}', b'{"execute": "query-status"}']
+
+
+def test_status(qemu):
+    serve, _heard = qemu
+    assert qmp.status(serve(GREETING, OK, b'{"event": "X"}\r\n{"return": {"status": "paused"}}\r\n'), 2) == "paused"
+
+
+def test_a_refusal_carries_qemus_words(qemu):
+    serve, heard = qemu
+    path = serve(GREETING, OK, b'{"error": {"class": "GenericError", "desc": "no such"}}\r\n')
+    with qmp.Qmp(path, 2) as connection, pytest.raises(PtnetError, match="refused device_add; found: no such"):
+        connection.execute("device_add", driver="x")
+    assert heard[1] == b'{"execute": "device_add", "arguments": {"driver": "x"}}'
+
+
+def test_silence_is_bounded(qemu):
+    serve, _heard = qemu
+    with pytest.raises(PtnetError, match="silent for 0.05 s; found: another client"):
+        qmp.status(serve(GREETING, b""), 0.05)
+
+
+def test_nobody_there_and_not_qemu(qemu, tmp_path):
+    serve, _heard = qemu
+    with pytest.raises(PtnetError, match="cannot be reached"):
+        qmp.status(str(tmp_path / "none"), 1)
+    with pytest.raises(PtnetError, match="does not speak QMP"):
+        qmp.status(serve(b"SSH-2.0\r\n"), 1)
