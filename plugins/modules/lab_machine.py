@@ -24,7 +24,12 @@ options:
     choices: [running, absent]
     default: running
   name:
-    description: Name and host name of the machine; O(state=absent) without a name takes every lab machine of this user.
+    description:
+      - Name of the machine among all labs of this user, of lower-case letters, digits and C(-).
+      - O(state=absent) without a name takes every lab machine of this user.
+    type: str
+  hostname:
+    description: The name that the machine itself knows; by default O(name).
     type: str
   cache:
     description: Folder that keeps everything expensive; the machines are below C(machines).
@@ -134,6 +139,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.lab.machine import ac
 ARGUMENT_SPEC = {
     "state": {"type": "str", "choices": ["running", "absent"], "default": "running"},
     "name": {"type": "str"},
+    "hostname": {"type": "str"},
     "cache": {"type": "path", "required": True},
     "disk": {"type": "path"},
     "kernel": {"type": "path"},

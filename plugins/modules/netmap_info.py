@@ -153,7 +153,7 @@ parents:
   elements: dict
   sample:
     - {"name": "p0", "present": true, "tx_slots": 1024, "rx_slots": 1024, "tx_rings": 1, "rx_rings": 1,
-       "capacity": 5, "memory": 42369024}
+       "pipes": 1, "capacity": 5, "memory": 42369024}
 users:
   description: What keeps netmap in use, with C(kind) one of C(process), C(driver), C(port), C(parent), C(unknown).
   returned: always

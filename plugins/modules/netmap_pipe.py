@@ -62,7 +62,9 @@ options:
     type: bool
     default: false
 notes:
-  - Parents are gone after a reboot.
+  - The kernel forgets parents at a reboot. On hosts with systemd the service C(netmap-ptnet-ports.service) makes what
+    is recorded again, before the VMs of M(netmap.ptnet.ptnet_vm) start, and says so in the journal. It runs a copy of
+    this code in C(/var/lib/netmap-ptnet/restore.pyz). Other hosts get a warning.
   - All pipes of one parent share memory, so put VMs on one parent only when they trust each other.
   - An existing parent with other rings, slots or less room is an error, not made anew, because its pipes may be in
     use. Declare it absent first.
@@ -112,7 +114,7 @@ users:
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
-from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.pipes import act
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.boot_service import act_on_parents
 
 ARGUMENT_SPEC = {
     "parents": {"type": "list", "elements": "dict", "default": [], "options": {
@@ -129,7 +131,7 @@ ARGUMENT_SPEC = {
 
 
 def main():
-    serve(act, ARGUMENT_SPEC)
+    serve(act_on_parents, ARGUMENT_SPEC)
 
 
 if __name__ == "__main__":

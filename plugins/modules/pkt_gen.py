@@ -32,11 +32,22 @@ attributes:
     description: A second run with the same options reports C(changed=false).
     support: full
 options:
+  background:
+    description:
+      - With V(start) the task returns as soon as all receivers listen, and they go on until O(idle) or O(timeout).
+        Senders are refused.
+      - With V(collect) it waits for the end of those receivers and returns their figures.
+      - So receivers on one machine are surely ready before a task on another machine sends.
+    type: str
+    choices: [start, collect]
+  job:
+    description: What O(background) refers to, for several at the same time.
+    type: str
+    default: default
   runs:
-    description: What to run, at least one.
+    description: What to run, at least one unless O(background=collect).
     type: list
     elements: dict
-    required: true
     suboptions:
       port:
         description:
@@ -202,7 +213,9 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
 from ansible_collections.netmap.ptnet.plugins.module_utils.traffic.session import act
 
 ARGUMENT_SPEC = {
-    "runs": {"type": "list", "elements": "dict", "required": True, "options": {
+    "background": {"type": "str", "choices": ["start", "collect"]},
+    "job": {"type": "str", "default": "default"},
+    "runs": {"type": "list", "elements": "dict", "options": {
         "port": {"type": "str", "required": True},
         "function": {"type": "str", "choices": ["tx", "rx"], "required": True},
         "seconds": {"type": "float"},

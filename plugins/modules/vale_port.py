@@ -15,7 +15,8 @@ description:
   - The ports of VMs are not declared here. They are ephemeral, QEMU opens and closes them by itself.
   - Persistent netmap ports are refused, because one that is opened or queried while attached wedges the kernel until
     a reboot. They serve as parents of pipes, see M(netmap.ptnet.netmap_pipe).
-  - What was attached is recorded on the host, so that it can be purged later without the declaration.
+  - What was attached is recorded on the host, so that it can be purged later without the declaration, and that it
+    comes back after a reboot.
 options:
   switch:
     description: The VALE switch, C(vale) and at least one letter, digit or underscore, at most 15 characters.
@@ -54,7 +55,11 @@ options:
     type: bool
     default: false
 notes:
-  - Attached NICs stay when the module ends and are gone after a reboot.
+  - The kernel forgets attached NICs at a reboot. On hosts with systemd the service C(netmap-ptnet-ports.service)
+    attaches what is recorded again and says so in the journal. It runs a copy of this code in
+    C(/var/lib/netmap-ptnet/restore.pyz) and waits up to 60 seconds for the interfaces. Other hosts get a warning.
+  - The service does not make interfaces. One end of a veth pair comes back when something makes the pair at boot.
+  - A NIC that others had attached before it was declared comes back as well, but is not purged before it did.
   - A NIC that was renamed or deleted while attached stays on the list under its old name until it is detached.
 extends_documentation_fragment: [netmap.ptnet.attributes]
 seealso:
@@ -102,7 +107,7 @@ done:
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
-from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.ports import act
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.boot_service import act_on_ports
 
 ARGUMENT_SPEC = {
     "switch": {"type": "str", "required": True},
@@ -117,7 +122,7 @@ ARGUMENT_SPEC = {
 
 
 def main():
-    serve(act, ARGUMENT_SPEC)
+    serve(act_on_ports, ARGUMENT_SPEC)
 
 
 if __name__ == "__main__":

@@ -104,6 +104,11 @@ class FreeBSD(Unix):
     def boot_conflicts(self):
         return []
 
+    def port_service(self):
+        raise PtnetError("ports and parents of pipes do not come back after a reboot",
+                         found="FreeBSD, for which there is no rc.d script yet",
+                         remedy="after a reboot run the same task again")
+
     def make_group(self, group):
         self._run(["pw", "groupadd", group], timeout=_TIMEOUT)
 

@@ -111,6 +111,9 @@ class Linux(Unix):
         words = ["%s=%d" % item for item in sorted(parameters.items())]
         status, output = self._program(["modprobe", "netmap"] + words, allowed=None)
         if status == 0 and self.loaded():
+            # In a guest the ports appear now, and udev names them; who looks next should see the names that stay.
+            with contextlib.suppress(PtnetError):
+                self._program(["udevadm", "settle", "--timeout=20"])
             return
         said = output.strip() or "exit status %d" % status
         hints = [hint for pattern, hint in _LOAD_HINTS if re.search(pattern, said)]
@@ -182,6 +185,15 @@ class Linux(Unix):
                         r"^\s*(options|blacklist|install)\s+netmap\b", self._text(path) or "", re.MULTILINE):
                     found.append(path)
         return found
+
+    def port_service(self):
+        """The service that restores ports at boot (linux_service.PortService).
+
+        :raises PtnetError: this machine has no systemd
+        """
+        from .linux_service import PortService
+
+        return PortService(self._root, self._program)
 
     # The device node
 

@@ -21,10 +21,11 @@ SHAPE = ("tx_slots", "rx_slots", "tx_rings", "rx_rings")
 Seen = namedtuple("Seen", "entries drivers ours shapes parameters memory")
 
 
-def act(params, check_mode, system=None, device=None, open_record=Record):
+def act(params, check_mode, system=None, device=None, open_record=Record, keep=None):
     """Make the pipe parents as declared (dict): the face of ``netmap_pipe``.
 
     :param params: ``parents``, ``state``, ``purge`` (dict)
+    :param keep: makes what is recorded come back after a reboot, :func:`boot_service.keep`; None while restoring
     :raises PtnetError: bad names, too small a region, an existing parent of another shape, or a refusal
     """
     wanted = declared(params)
@@ -32,13 +33,14 @@ def act(params, check_mode, system=None, device=None, open_record=Record):
     device = device or ChangeableDevice(system.driver_of)
     if check_mode and not system.loaded():
         # A play in check mode did not load netmap; the real one would have, with no port there yet.
-        return dict(_run(params, wanted, system, open_record(), None, True),
-                    warnings=["netmap is not loaded: predicted as if it were, with no persistent port"])
+        result = _run(params, wanted, system, open_record(), None, True, keep)
+        warnings = ["netmap is not loaded: predicted as if it were, with no persistent port"]
+        return dict(result, warnings=warnings + result.get("warnings", []))
     with device.changing("netmap_pipe") as changes:
-        return _run(params, wanted, system, open_record(), changes, check_mode)
+        return _run(params, wanted, system, open_record(), changes, check_mode, keep)
 
 
-def _run(params, wanted, system, record, changes, check_mode):
+def _run(params, wanted, system, record, changes, check_mode, keep):
     entries = changes.entries() if changes else []
     drivers = {name: system.driver_of(name) for name in set(wanted) | set(record.parents)}
     attached = {entry.port for entry in entries}
@@ -51,9 +53,17 @@ def _run(params, wanted, system, record, changes, check_mode):
     after.update((name, made(wanted[name], seen.parameters)) for name in create)
     change = Change()
     change.note("parents", _lines(before), _lines(after))
+    recorded, parents = record.lines(), remembered(record.parents, wanted, params, after)
     if not check_mode:
-        _perform(remove, create, after, changes, record, system)
-    return dict(change.result(), parents=[dict(after[name], name=name) for name in sorted(after)])
+        _perform(remove, create, parents, changes, record, system)
+        if record.parents != parents:
+            record.parents = parents
+            record.save()
+    record.parents = parents
+    warnings = keep(change, recorded, record, system, check_mode) if keep else []
+    result = dict(change.result(), parents=[
+        dict({key: after[name][key] for key in SHAPE + ("capacity", "memory")}, name=name) for name in sorted(after)])
+    return dict(result, warnings=warnings) if warnings else result
 
 
 def declared(params):
@@ -124,6 +134,24 @@ def made(wanted, now):
     return dict(shape, capacity=parameters.pipe_capacity(region, **shape), memory=region["bytes"])
 
 
+def remembered(known, wanted, params, after):
+    """What the record says once all is done: parent to its properties (dict). Pure.
+
+    A parent that is recorded and not there, because restoring it failed, stays until it is declared absent or purged.
+
+    :param known: what it says now (dict)
+    :param wanted: from :func:`declared` (dict)
+    :param params: ``state``, ``purge`` (dict)
+    :param after: the parents that exist afterwards (dict)
+    """
+    present = params["state"] == "present"
+    parents = {name: known[name] for name in known
+               if (name in wanted and present) or not (name in wanted or params["purge"])}
+    parents.update(after)
+    return {name: dict(parent, pipes=wanted[name]["pipes"]) if name in wanted else parent
+            for name, parent in parents.items()}
+
+
 def _refuse_foreign(name, driver, seen):
     if driver:
         raise PtnetError("%s cannot be a pipe parent of its own" % name, found="an interface with the driver %s"
@@ -173,7 +201,7 @@ def _refuse_too_small(name, wanted, now):
             raise_parameters=missing)
 
 
-def _perform(remove, create, after, changes, record, system):
+def _perform(remove, create, parents, changes, record, system):
     for name in remove:
         try:
             changes.delif(name)
@@ -186,25 +214,23 @@ def _perform(remove, create, after, changes, record, system):
         record.parents.pop(name, None)
         record.save()
     for name in create:
-        record.parents[name] = after[name]
+        earlier = record.parents.get(name)
+        record.parents[name] = parents[name]
         record.save()
-        shape = {key: after[name][key] for key in SHAPE}
+        shape = {key: parents[name][key] for key in SHAPE}
         try:
             changes.newif(name, **shape)
         except PtnetError:
             if system.driver_of(name) is None:
+                # What was recorded before is tried again at the next boot.
                 del record.parents[name]
+                record.parents.update({name: earlier} if earlier else {})
                 record.save()
                 raise
         granted = _shape(changes.info(name))
         if granted != shape:
             raise PtnetError("netmap made %s with another shape" % name, found=granted, expected=shape,
                              remedy="declare it absent, then present with numbers that netmap grants")
-    stale = [name for name in record.parents if name not in after]
-    for name in stale:
-        del record.parents[name]
-    if stale:
-        record.save()
 
 
 def _users(name, system):

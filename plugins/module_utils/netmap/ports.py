@@ -24,10 +24,11 @@ Action = namedtuple("Action", "verb port host_stack")
 Seen = namedtuple("Seen", "entries drivers ours management max_bridges")
 
 
-def act(params, check_mode, system=None, device=None, open_record=Record):
+def act(params, check_mode, system=None, device=None, open_record=Record, keep=None):
     """Make the NICs on one switch as declared (dict): the face of ``vale_port``.
 
     :param params: ``switch``, ``ports``, ``state``, ``purge``, ``allow_management`` (dict)
+    :param keep: makes what is recorded come back after a reboot, :func:`boot_service.keep`; None while restoring
     :raises PtnetError: bad names, a port that must not be touched, or what the kernel refused
     """
     switch = names.switch(params["switch"])
@@ -36,10 +37,10 @@ def act(params, check_mode, system=None, device=None, open_record=Record):
     device = device or ChangeableDevice(system.driver_of)
     if not check_mode:
         with device.changing("vale_port %s" % switch) as changes:
-            return _run(params, switch, wanted, system, open_record(), changes, changes)
+            return _run(params, switch, wanted, system, open_record(), changes, changes, keep)
     # A play in check mode did not load netmap; the real one would have, with nothing attached yet.
     reader = device if system.loaded() else Unloaded
-    return _run(params, switch, wanted, system, open_record(), reader, None)
+    return _run(params, switch, wanted, system, open_record(), reader, None, keep)
 
 
 class Unloaded:
@@ -50,10 +51,11 @@ class Unloaded:
         return []
 
 
-def _run(params, switch, wanted, system, record, reader, changes):
-    ours = record.attached.get(switch, {})
+def _run(params, switch, wanted, system, record, reader, changes, keep):
+    known, recorded = record.attached.get(switch, {}), record.lines()
+    ours = {name for name in known if known[name]["ours"]}
     entries = reader.entries()
-    relevant = set(wanted) | set(ours) | {entry.port for entry in entries}
+    relevant = set(wanted) | ours | {entry.port for entry in entries}
     seen = Seen(entries, {name: system.driver_of(name) for name in relevant}, ours,
                 {} if params["allow_management"] else system.management(),
                 (system.parameters() or {}).get("max_bridges", parameters.PARAMETERS["max_bridges"].default))
@@ -62,16 +64,18 @@ def _run(params, switch, wanted, system, record, reader, changes):
     after = predicted(before, actions)
     change = Change()
     change.note("ports", _lines(before), _lines(after))
+    nics = remembered(known, wanted, params, actions)
     if changes is not None and actions:
-        perform(switch, actions, changes, record)
+        perform(switch, actions, changes, record, nics)
         changes.forget()
         _verify(switch, actions, present(switch, changes.entries()))
-    if changes is not None:
-        _tidy(switch, record, params, after)
+    if record.put(switch, nics) and changes is not None:
+        record.save()
+    warnings = keep(change, recorded, record, system, changes is None) if keep else []
     final = present(switch, changes.entries()) if changes is not None else after
     result = dict(change.result(), switch=switch, ports=described(final, seen))
-    warnings = ["%s is stuck: it was opened or queried while attached; only a reboot frees it" % entry.name
-                for entry in entries if entry.stuck]
+    warnings += ["%s is stuck: it was opened or queried while attached; only a reboot frees it" % entry.name
+                 for entry in entries if entry.stuck]
     if reader is Unloaded:
         warnings.append("netmap is not loaded: predicted as if it were, with no port on any switch")
     return dict(result, warnings=warnings) if warnings else result
@@ -206,16 +210,35 @@ def _refuse_overfull(switch, wanted, leave, enter, seen):
         used += 2 if wanted[name] else 1
 
 
-def perform(switch, actions, changes, record):
+def remembered(known, wanted, params, actions):
+    """What the record says of this switch once the actions are done: NIC to its properties (dict). Pure.
+
+    :param known: what it says now (dict)
+    :param wanted: name to host stack, from :func:`declared` (dict)
+    :param params: ``state``, ``purge``, ``allow_management`` (dict)
+    """
+    if params["state"] == "absent":
+        return {} if params["purge"] else {name: known[name] for name in known if name not in wanted}
+    nics = {} if params["purge"] else dict(known)
+    attached = {action.port for action in actions if action.verb == ATTACH}
+    for name in wanted:
+        nics[name] = {"host_stack": wanted[name], "allow_management": bool(params["allow_management"]),
+                      "ours": name in attached or (name in known and known[name]["ours"])}
+    return nics
+
+
+def perform(switch, actions, changes, record, nics):
     """Carry out the actions; a refusal counts only if the effect is not there afterwards.
 
+    :param nics: what the record shall say of them, from :func:`remembered` (dict)
     :raises PtnetError: what the kernel refused, with what was done before it (``done``)
     """
     ours = record.attached.setdefault(switch, {})
     done = []
     for action in actions:
+        earlier = ours.get(action.port)
         if action.verb == ATTACH:
-            ours[action.port] = {"host_stack": action.host_stack}
+            ours[action.port] = nics[action.port]
             record.save()
         try:
             if action.verb == ATTACH:
@@ -228,25 +251,15 @@ def perform(switch, actions, changes, record):
             reached = now.get(action.port) == (action.host_stack if action.verb == ATTACH else None)
             if not reached:
                 if action.verb == ATTACH and action.port not in now:
-                    del ours[action.port]
+                    # What was recorded before is tried again at the next boot.
+                    ours.pop(action.port)
+                    ours.update({action.port: earlier} if earlier else {})
                     record.save()
                 error.facts["done"] = ["%s %s:%s" % (one.verb, switch, one.port) for one in done]
                 raise
         if action.verb == DETACH and ours.pop(action.port, None) is not None:
             record.save()
         done.append(action)
-
-
-def _tidy(switch, record, params, after):
-    """With purge the declaration is complete, so what the record says beyond it is history."""
-    if not params["purge"]:
-        return
-    ours = record.attached.get(switch, {})
-    stale = [name for name in ours if name not in after]
-    for name in stale:
-        del ours[name]
-    if stale:
-        record.save()
 
 
 def _verify(switch, actions, now):

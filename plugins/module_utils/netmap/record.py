@@ -1,10 +1,11 @@
 # Copyright (c) netmap.ptnet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What this collection created on the host, kept for purge and teardown. Private to netmap.ptnet.
+"""What this collection created on the host, kept for purge, teardown and the next boot. Private to netmap.ptnet.
 
 It is written before something is created and after it is deleted, so an interrupted run leaves nothing unknown.
-What it says counts only together with what the kernel says: after a reboot the ports are gone.
+What it says counts only together with what the kernel says: after a reboot the ports are gone until they are
+restored from it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from ..errors import PtnetError
 STORE = "/var/lib/netmap-ptnet"
 FILE = "ports.json"
 _FORMAT = 1
+
+# A NIC on a switch. ``ours`` is False when it was attached by others before it was declared: then it comes back after
+# a reboot, but purge leaves it alone. ``allow_management`` is the consent that was given.
+NIC = {"host_stack": False, "allow_management": False, "ours": True}
+# The parent of pipes has its shape, capacity and memory as well; ``pipes`` is how many were asked for.
+PARENT = {"pipes": 1}
 
 
 class Record:
@@ -37,13 +44,29 @@ class Record:
                 data = json.load(stream)
             if data["format"] != _FORMAT:
                 raise ValueError("format %r" % (data["format"],))
-            self.attached = {switch: dict(nics) for switch, nics in data["attached"].items()}
-            self.parents = {name: dict(shape) for name, shape in data["parents"].items()}
+            self.attached = {switch: {name: dict(NIC, **nic) for name, nic in nics.items()}
+                             for switch, nics in data["attached"].items()}
+            self.parents = {name: dict(PARENT, **parent) for name, parent in data["parents"].items()}
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PtnetError("the record of created ports cannot be read: %s" % self.path, found=error,
                              remedy="restore it, or delete it and remove ports that are not wanted by hand") from error
+
+    def put(self, switch, nics):
+        """Set what is on one switch (dict); a NIC is on one switch at a time. Returns whether it differs (bool)."""
+        attached = {other: {name: nic for name, nic in there.items() if name not in nics}
+                    for other, there in self.attached.items() if other != switch}
+        attached = {other: there for other, there in dict(attached, **{switch: nics}).items() if there}
+        changed = attached != {other: there for other, there in self.attached.items() if there}
+        self.attached = attached
+        return changed
+
+    def lines(self):
+        """What comes back after a reboot, for a diff (list of str)."""
+        nics = ["%s:%s%s" % (switch, name, " with host stack" if nic["host_stack"] else "")
+                for switch, there in sorted(self.attached.items()) for name, nic in sorted(there.items())]
+        return nics + ["%s pipes=%d" % (name, parent["pipes"]) for name, parent in sorted(self.parents.items())]
 
     def save(self):
         """Write the record at once or not at all."""

@@ -137,7 +137,8 @@ def test_other_files_that_speak_of_netmap(machine):
 def test_load_passes_parameters(machine):
     machine.answers["modprobe"] = (0, "", machine.load)
     machine.linux.load({"max_bridges": 16, "buf_num": 20000})
-    assert machine.started == [["modprobe", "netmap", "buf_num=20000", "max_bridges=16"]]
+    assert machine.started == [["modprobe", "netmap", "buf_num=20000", "max_bridges=16"],
+                               ["udevadm", "settle", "--timeout=20"]]
 
 
 @pytest.mark.parametrize(("said", "advice"), [

@@ -267,3 +267,9 @@ class FakeSystem:
 
     def processes(self):
         return self.running
+
+
+def keep_record(change, before, record, _system, _check_mode):
+    """Stands in for the service that restores ports: only what is recorded counts."""
+    change.note("boot", before, record.lines())
+    return []

@@ -8,7 +8,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetEr
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import pipes
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.changes import ChangeableDevice
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.record import Record
-from fake_device import FakeNetmap, FakeSystem
+from fake_device import FakeNetmap, FakeSystem, keep_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +27,7 @@ class Machine:
         plain = {"pipes": 1, "tx_slots": 1024, "rx_slots": 1024, "tx_rings": 1, "rx_rings": 1}
         full = [dict(plain, **(one if isinstance(one, dict) else {"name": one})) for one in parents]
         return pipes.act({"parents": full, "state": state, "purge": purge}, check, self.system, self.device,
-                         self.record)
+                         self.record, keep_record)
 
 
 @pytest.fixture
@@ -66,6 +66,8 @@ def test_another_shape_is_drift(machine):
     for other in ({"tx_slots": 512}, {"rx_rings": 2}, {"pipes": 6}):
         with pytest.raises(PtnetError, match="another shape"):
             machine.run(dict({"name": "p0"}, **other))
+    wider = machine.run({"name": "p0", "pipes": 5})
+    assert wider["diff"] == {"before": {"boot": ["p0 pipes=1"]}, "after": {"boot": ["p0 pipes=5"]}}
     assert not machine.run({"name": "p0", "pipes": 5})["changed"]
 
 
@@ -130,6 +132,19 @@ def test_after_a_reboot_parents_come_back(machine):
     machine.netmap.persistent.clear()
     del machine.netmap.drivers["p0"]
     assert machine.run("p0")["changed"]
+
+
+def test_what_failed_to_come_back_stays_recorded(machine):
+    machine.run("p0", "p1")
+    machine.netmap.__init__(lock=machine.netmap.lock)
+    machine.netmap.fail["NEWIF", "p0"] = 12
+    with pytest.raises(PtnetError, match="memory ran out"):
+        machine.run("p0")
+    assert machine.record().lines() == ["p0 pipes=1", "p1 pipes=1"]
+    assert machine.run("p0", state="absent")["changed"]
+    assert machine.record().lines() == ["p1 pipes=1"]
+    assert machine.run("p0", purge=True)["changed"]
+    assert machine.record().lines() == ["p0 pipes=1"]
 
 
 def test_a_refused_creation_leaves_no_record(machine):

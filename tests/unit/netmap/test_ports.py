@@ -10,7 +10,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetEr
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import ports
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.changes import ChangeableDevice
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.record import Record
-from fake_device import FakeNetmap, FakeSystem
+from fake_device import FakeNetmap, FakeSystem, keep_record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +30,7 @@ class Machine:
     def run(self, switch="vale1", wanted=(), check=False, **options):
         params = {"switch": switch, "state": "present", "purge": False, "allow_management": False, "ports": [
             {"name": one.rstrip("^"), "host_stack": one.endswith("^")} for one in wanted]}
-        return ports.act(dict(params, **options), check, self.system, self.device, self.record)
+        return ports.act(dict(params, **options), check, self.system, self.device, self.record, keep_record)
 
 
 @pytest.fixture
@@ -49,12 +49,14 @@ def test_four_runs(machine):
     assert real == predicted
     assert real["ports"] == [{"name": "eth1", "host_stack": False, "kind": "attached"},
                              {"name": "eth2", "host_stack": True, "kind": "attached"}]
-    assert real["diff"] == {"before": {"ports": []}, "after": {"ports": ["eth1", "eth2 with host stack"]}}
+    assert real["diff"] == {
+        "before": {"ports": [], "boot": []},
+        "after": {"ports": ["eth1", "eth2 with host stack"], "boot": ["vale1:eth1", "vale1:eth2 with host stack"]}}
     machine.netmap.changes.clear()
     assert not machine.run(wanted=wanted, check=True)["changed"]
     assert not machine.run(wanted=wanted)["changed"]
     assert machine.netmap.changes == []
-    assert machine.record().attached == {"vale1": {"eth1": {"host_stack": False}, "eth2": {"host_stack": True}}}
+    assert machine.record().lines() == ["vale1:eth1", "vale1:eth2 with host stack"]
 
 
 def test_the_host_stack_is_changed_by_attaching_again(machine):
@@ -74,7 +76,7 @@ def test_purge_takes_what_we_made_and_nothing_else(machine):
     assert sorted(machine.netmap.names()) == ["vale1:eth2", "vale1:eth3", "vale1:vm1", "vale2:veth1a"]
     machine.run(state="absent", purge=True)
     assert sorted(machine.netmap.names()) == ["vale1:eth3", "vale1:vm1", "vale2:veth1a"]
-    assert machine.record().attached == {"vale2": {"veth1a": {"host_stack": False}}}
+    assert machine.record().lines() == ["vale2:veth1a"]
 
 
 def test_absent(machine):
@@ -162,7 +164,7 @@ def test_an_interrupted_run_heals(machine):
     with pytest.raises(PtnetError, match="open in netmap mode") as caught:
         machine.run(wanted=["eth1", "eth2", "eth3"])
     assert caught.value.facts["done"] == ["attach vale1:eth1"]
-    assert machine.record().attached == {"vale1": {"eth1": {"host_stack": False}}}
+    assert machine.record().lines() == ["vale1:eth1"]
     machine.netmap.busy = set()
     assert machine.run(wanted=["eth1", "eth2", "eth3"])["changed"]
     assert machine.netmap.names() == ["vale1:eth1", "vale1:eth2", "vale1:eth3"]
@@ -172,7 +174,40 @@ def test_after_a_reboot_the_record_is_history(machine):
     machine.run(wanted=["eth1", "eth2"])
     machine.netmap.bridges = [{} for _unused in range(8)]
     assert machine.run(wanted=["eth1"], purge=True)["changed"]
-    assert machine.record().attached == {"vale1": {"eth1": {"host_stack": False}}}
+    assert machine.record().lines() == ["vale1:eth1"]
+
+
+def test_what_failed_to_come_back_stays_recorded(machine):
+    machine.run(wanted=["eth1", "eth2"])
+    machine.netmap.bridges = [{} for _unused in range(8)]
+    machine.netmap.busy = {"eth1"}
+    with pytest.raises(PtnetError, match="open in netmap mode"):
+        machine.run(wanted=["eth1"])
+    assert machine.record().lines() == ["vale1:eth1", "vale1:eth2"]
+    gone = machine.run(wanted=["eth1"], state="absent")
+    assert gone["diff"] == {"before": {"boot": ["vale1:eth1", "vale1:eth2"]}, "after": {"boot": ["vale1:eth2"]}}
+
+
+def test_a_nic_that_others_attached_is_recorded_but_not_purged(machine):
+    machine.netmap.attach_by_hand("vale1:eth3")
+    assert machine.run(wanted=["eth3"])["diff"]["after"] == {"boot": ["vale1:eth3"]}
+    assert not machine.run(wanted=["eth3"])["changed"]
+    machine.run(state="absent", purge=True)
+    assert machine.netmap.names() == ["vale1:eth3"]
+    assert machine.record().lines() == []
+
+
+def test_a_nic_is_recorded_on_one_switch(machine):
+    machine.run(wanted=["eth1", "eth2"])
+    machine.netmap.bridges = [{} for _unused in range(8)]
+    machine.run(switch="vale2", wanted=["eth1"])
+    assert machine.record().lines() == ["vale1:eth2", "vale2:eth1"]
+
+
+def test_consent_is_recorded(machine):
+    machine.system.kept = {"eth1": "the default route"}
+    machine.run(wanted=["eth1"], allow_management=True)
+    assert machine.record().attached["vale1"]["eth1"]["allow_management"]
 
 
 def test_a_nic_that_was_deleted_while_attached(machine):

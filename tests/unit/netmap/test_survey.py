@@ -86,7 +86,7 @@ def test_everything_is_listed_and_nothing_queried(system, netmap, tmp_path):
         {"name": "vale1", "ports": [{"name": "10", "host_stack": False, "kind": "ephemeral"},
                                     {"name": "eth1", "host_stack": True, "kind": "attached"}]}]
     assert result["stuck"] == ["v0"]
-    assert result["parents"] == [{"name": "p0", "capacity": 5, "present": False}]
+    assert result["parents"] == [{"name": "p0", "pipes": 1, "capacity": 5, "present": False}]
     assert result["builds"]["netmap"] == {"commit": "x"}
     assert {user["name"] for user in result["users"]} == {"vale1:10", "vale1:eth1", "vale1:eth1^", "v0"}
     assert (netmap.changes, netmap.forbidden, result["changed"]) == ([], [], False)

@@ -1,0 +1,69 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What makes recorded ports come back after a reboot: a copy of the code, and a service. Private to netmap.ptnet."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import zipfile
+
+from ..errors import PtnetError
+from . import boot, pipes, ports
+
+_PACKAGE = "netmap_ptnet"
+_MAIN = "from %s.netmap.boot import main\nraise SystemExit(main())\n" % _PACKAGE
+
+
+def act_on_ports(params, check_mode):
+    """What ``vale_port`` does: the NICs on a switch, now and after a reboot. Returns its result (dict)."""
+    return ports.act(params, check_mode, keep=keep)
+
+
+def act_on_parents(params, check_mode):
+    """What ``netmap_pipe`` does: the parents of pipes, now and after a reboot. Returns its result (dict)."""
+    return pipes.act(params, check_mode, keep=keep)
+
+
+def keep(change, before, record, system, check_mode):
+    """Make the service for what is recorded, or remove it when nothing is. Returns warnings (list of str).
+
+    :param change: takes the property ``boot``: what comes back after a reboot, and the files that see to it (Change)
+    :param before: the lines of the record before this run (list of str)
+    :param record: what is recorded now, or would be (Record)
+    """
+    after = record.lines()
+    try:
+        service = system.port_service()
+    except PtnetError as error:
+        change.note("boot", before, after)
+        return [error.message] if after else []
+    wanted = service.wanted(archive()) if after else {}
+    present = service.read()
+    if change.note("boot", before + _lines(present), after + _lines(wanted)) and not check_mode:
+        service.write(wanted)
+    return []
+
+
+def archive():
+    """The code that restores ports, as a file that Python runs; the same code gives the same bytes (bytes)."""
+    root = __name__.rsplit(".", 2)[0]
+    texts = {"__main__.py": _MAIN}
+    texts.update(("%s/%s__init__.py" % (_PACKAGE, folder), "") for folder in ("", "kernel/", "netmap/"))
+    for source in boot.SOURCES:
+        name = "%s.%s" % (root, source)
+        # A module runs from an archive itself, so its sources are asked of whoever loaded them.
+        texts["%s/%s.py" % (_PACKAGE, source.replace(".", "/"))] = \
+            importlib.util.find_spec(name).loader.get_source(name)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed:
+        for name in sorted(texts):
+            packed.writestr(zipfile.ZipInfo(name), texts[name])
+    return stream.getvalue()
+
+
+def _lines(files):
+    contents = {path: content if isinstance(content, bytes) else content.encode() for path, content in files.items()}
+    return ["%s %s" % (path, hashlib.sha256(contents[path]).hexdigest()[:12]) for path in sorted(contents)]
