@@ -162,10 +162,18 @@ users:
   sample:
     - {"kind": "process", "name": "pkt-gen", "pid": 812, "command": "pkt-gen -i vale1:1", "holds": ["descriptor 3"]}
 builds:
-  description: What is installed from builds of this collection (C(netmap), C(qemu)), null for nothing.
+  description:
+    - What is installed from builds of this collection (C(netmap), C(qemu)), one element for each C(slot), which is a
+      kernel's release for netmap and a prefix for QEMU. C(version) is QEMU's.
   returned: always
   type: dict
-  sample: {"netmap": null, "qemu": null}
+  sample:
+    netmap:
+      - slot: 6.1.0-56-amd64
+        identity: 0f3a5b6c7d8e9f001122
+        commit: 89607e1406c1fa5ac2106bd2ff33417f090c0d60
+        version: null
+    qemu: []
 interfaces:
   description: The network interfaces, with driver (null for none) and MAC address.
   returned: always

@@ -34,9 +34,10 @@ attributes:
 options:
   background:
     description:
-      - With V(start) the task returns as soon as all receivers listen, and they go on until O(idle) or O(timeout).
-        Senders are refused.
-      - With V(collect) it waits for the end of those receivers and returns their figures.
+      - With V(start) the task returns as soon as all receivers listen. They go on until they are collected, or until
+        O(timeout). Senders are refused.
+      - With V(collect) it waits until those receivers have been silent for O(idle) of their start, and returns their
+        figures.
       - So receivers on one machine are surely ready before a task on another machine sends.
     type: str
     choices: [start, collect]
@@ -94,6 +95,12 @@ options:
           - Whole seconds between opening the port and the first frame, for a link that has to come up.
           - By default 0 on VALE ports and pipes, and 2 elsewhere.
         type: int
+  discard:
+    description:
+      - With O(background=start), seconds to receive before counting begins.
+      - Frames that an earlier sender left in a pipe would be counted otherwise.
+    type: float
+    default: 0
   start_delay:
     description: Seconds between the readiness of the receivers and the start of the senders.
     type: float
@@ -101,7 +108,8 @@ options:
   idle:
     description:
       - Seconds of silence that end a receiver.
-      - They count after the end of all senders of this task, or without senders after the first frame received.
+      - They count after the end of all senders of this task or after O(background=collect), or without either after the
+        first frame received.
     type: float
     default: 2
   timeout:
@@ -229,6 +237,7 @@ ARGUMENT_SPEC = {
         "rate": {"type": "int"},
         "wait_link": {"type": "int"},
     }},
+    "discard": {"type": "float", "default": 0},
     "start_delay": {"type": "float", "default": 0},
     "idle": {"type": "float", "default": 2},
     "timeout": {"type": "float", "default": 60},

@@ -34,6 +34,14 @@ def git(where, *arguments, **options):
     return run(["git"] + list(arguments), options.pop("timeout", 300), cwd=where, env=env, **options)[1]
 
 
+def is_address(source):
+    """Whether a source is a git address, a bare repository on this machine included (bool)."""
+    path = os.path.expanduser(source)
+    if os.path.isdir(path):
+        return os.path.isfile(os.path.join(path, "HEAD"))
+    return not os.path.isfile(path) and bool("://" in source or re.match(r"[\w.@-]+:[^/\\].*|[\w.@-]+:/", source))
+
+
 def open_source(source, commit, store):
     """The kind of source that ``source`` names.
 
@@ -42,11 +50,11 @@ def open_source(source, commit, store):
     :raises PtnetError: nothing of that name
     """
     path = os.path.expanduser(source)
-    if os.path.isdir(path) and not os.path.isfile(os.path.join(path, "HEAD")):
-        return Directory(path, store)
     if os.path.isfile(path):
         return Archive(path)
-    if os.path.isdir(path) or "://" in source or re.match(r"[\w.@-]+:[^/\\].*|[\w.@-]+:/", source):
+    if os.path.isdir(path) and not is_address(source):
+        return Directory(path, store)
+    if is_address(source):
         if source.startswith("-") or str(commit).startswith("-"):
             raise PtnetError("source is refused", found=source, expected="no leading -")
         return Git(source, commit, store)
@@ -83,13 +91,14 @@ class Git:
             "pass as source an address that this machine reaches, a directory or a .tar archive, or build on a machine "
             "that reaches %s with state=built and pass its archive" % self.address))
 
-    def _present(self):
+    def present(self):
+        """Whether the commit is in the store (bool)."""
         return os.path.isdir(self.mirror) and run(
             ["git", "cat-file", "-e", self.commit + "^{tree}"], 60, cwd=self.mirror, allowed=None)[0] == 0
 
     def fetch(self):
         """Bring the commit into the mirror; no network when it is there."""
-        if self._present():
+        if self.present():
             return
         if not os.path.isfile(os.path.join(self.mirror, "HEAD")):
             git(None, "init", "--quiet", "--bare", self.mirror)
@@ -102,7 +111,7 @@ class Git:
                 raise
             # A server may refuse a commit that is no branch's tip; the whole history has it if anything has.
             self._remote(*here, self.address, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-        if not self._present():
+        if not self.present():
             raise PtnetError("%s has no commit %s" % (self.address, self.commit), remedy="check source and commit")
 
     def export(self, into, submodules=(), rewrites=None):
@@ -233,3 +242,18 @@ def rewrite(address, rewrites):
             rest = address[len(old):].rstrip("/")
             return rewrites[old] + (rest[:-len(".git")] if rest.endswith(".git") else rest)
     return address
+
+
+def unreachable(source, commit, store, seconds=15):
+    """Why a source cannot be had, found out quickly (str); None when it can, or when its commit is in the store.
+
+    :param seconds: bound of the look (int)
+    """
+    try:
+        if not is_address(source):
+            open_source(source, commit, store)
+        elif not (FULL_COMMIT.match(commit) and Git(source, commit, store).present()):
+            git(None, "ls-remote", "--heads", source, timeout=seconds)
+    except PtnetError as error:
+        return "%s: %s" % (source, error.found or error.what)
+    return None

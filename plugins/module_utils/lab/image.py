@@ -20,9 +20,8 @@ from contextlib import contextmanager
 
 from ..change import Change
 from ..command import run
-from ..errors import PtnetError
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the making changes in a way that the inputs do not show."""
 MMDEBSTRAP_TIMEOUT = 1200
 # What of the controller stays hidden in the build root; everything else (home, sources, cache) is seen there
@@ -101,8 +100,11 @@ def _make(kind, params, place):
 
 
 def _mmdebstrap(kind, params, tar):
+    packages = list(params["packages"])
+    if kind == "build_root":
+        packages.append("linux-headers-%s" % params["kernel_release"])
     argv = ["mmdebstrap", "--variant=%s" % ("minbase" if kind == "disk" else "apt"), "--format=tar",
-            "--include=%s" % ",".join(params["packages"]),
+            "--include=%s" % ",".join(packages),
             "--aptopt=APT::Install-Recommends \"false\"",
             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*"]

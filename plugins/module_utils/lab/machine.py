@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 
@@ -29,6 +30,10 @@ SNAPSHOT_COMMAND_TIMEOUT = 60
 
 def act(params, check_mode):
     """What ``lab_machine`` does. Returns the module's result (dict)."""
+    for option in ("name", "hostname"):
+        if params[option] is not None and not re.match(r"[a-z0-9][a-z0-9-]{0,40}\Z", params[option]):
+            raise PtnetError("the %s of a lab machine is not usable" % option, found=repr(params[option]),
+                             expected="lower-case letters, digits and -, at most 41 characters")
     machine = Machine(params)
     change = Change()
     if params["state"] == "absent":
@@ -129,7 +134,7 @@ class Machine:
         remote.wait(port, self.params["ssh_key"], self.params["timeout"])
         if from_snapshot and not clone:
             self._save(snapshot)
-        remote.introduce(port, self.params["ssh_key"], self.name)
+        remote.introduce(port, self.params["ssh_key"], self.params["hostname"] or self.name)
         with open(self._file("machine.json.new"), "w") as stream:
             json.dump({"name": self.name, "port": port, "accelerator": accel, "from_snapshot": clone,
                        "seconds": round(time.monotonic() - begin, 1)}, stream)

@@ -51,7 +51,7 @@ def act(params, check_mode, system=None, device=None):
         "stuck": sorted(entry.name for entry in entries if entry.stuck),
         "parents": _parents(system, record),
         "users": users(system, module, entries, record.parents),
-        "builds": {kind: _json(os.path.join(params["store"], kind, "installed.json")) for kind in ("netmap", "qemu")},
+        "builds": {kind: _builds(os.path.join(params["store"], kind)) for kind in ("netmap", "qemu")},
         "interfaces": interfaces,
         "ptnet_interfaces": _ptnet(system, interfaces),
         "changed": False,
@@ -60,6 +60,14 @@ def act(params, check_mode, system=None, device=None):
     if warnings:
         result["warnings"] = warnings
     return result
+
+
+def _builds(folder):
+    """What build/install.py recorded, without its lists of files."""
+    return [{"slot": slot, "identity": record["identity"],
+             "commit": manifest.get("commit"), "version": manifest.get("version")}
+            for slot, record in sorted((_json(os.path.join(folder, "installed.json")) or {}).items())
+            for manifest in [_json(os.path.join(folder, record["identity"], "manifest.json")) or {}]]
 
 
 def distribution(path="/etc/os-release"):

@@ -18,7 +18,7 @@ from .. import command
 from ..errors import PtnetError
 from ..netmap import opening
 from ..netmap.device import Device
-from . import output, pktgen
+from . import background, output, pktgen
 
 STEP = 0.05
 # A thread of pkt-gen looks at SIGINT after a poll() of at most 2 s, its main thread after a report.
@@ -28,19 +28,39 @@ PLACES = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin"
 
 def act(params, check_mode):
     """What the module ``pkt_gen`` does."""
-    runs = [pktgen.check(run) for run in params["runs"]]
-    if not runs:
+    runs = [pktgen.check(run) for run in params["runs"] or []]
+    if params["background"] == "start" and any(run["function"] == "tx" for run in runs):
+        raise PtnetError("only receivers run in the background", found="a sender in runs",
+                         remedy="send in a task of its own, between start and collect")
+    if not runs and params["background"] != "collect":
         raise PtnetError("there is nothing to run", expected="at least one element in runs")
-    for option in ("start_delay", "idle", "timeout"):
+    for option in ("start_delay", "idle", "timeout", "discard"):
         if params[option] < 0 or (option == "timeout" and not params[option]):
             raise PtnetError("%s is out of range" % option, found=params[option], expected="seconds, 0 or more")
     if check_mode:
         return {"changed": False, "skipped": True, "msg": "No frames are sent in check mode.", "runs": []}
+    if params["background"] == "collect":
+        return {"changed": False, "runs": background.collect(background.folder_of(params["job"]), params["timeout"])}
     opening.refuse_wedging([run["name"] for run in runs], Device(None).entries())
     binary = locate(params["binary"])
+    if params["background"] == "start":
+        folder = background.folder_of(params["job"])
+        background.start(folder, lambda ready: _receive(runs, binary, params, folder, ready))
+        return {"changed": False, "runs": []}
     with interrupts_raised(), tempfile.TemporaryDirectory(prefix="pkt-gen-") as folder:
         return {"changed": False, "runs": measure(
             runs, binary, params["start_delay"], params["idle"], params["timeout"], folder)}
+
+
+def _receive(runs, binary, params, folder, ready):
+    with interrupts_raised():
+        if params["discard"]:
+            # In a folder of its own: what pkt-gen printed here is no figure of the runs that follow.
+            with tempfile.TemporaryDirectory(dir=folder) as apart:
+                measure([dict(run, seconds=params["discard"]) for run in runs], binary, 0, params["idle"],
+                        params["timeout"], apart)
+        return measure(runs, binary, 0, params["idle"], params["timeout"], folder, ready,
+                       lambda: background.wanted_since(folder))
 
 
 def locate(binary):
@@ -173,14 +193,16 @@ class Process:
                          found=said, remedy=remedy, log_tail=output.tail(self.text), run=self.run)
 
 
-def verdict(process, now, senders, idle):
+def verdict(process, now, senders, idle, collected=None):
     """Why a running process is to end now (str), or None.
 
-    Beside senders of this call a receiver waits for their end: a stray frame before the first one sent is no traffic.
+    Beside senders of this call, or in the background, a receiver waits for their end or for its collection: a stray
+    frame before the first one sent is no traffic.
 
     :param now: time.monotonic()
     :param senders: all senders of the call (list of Process)
     :param idle: seconds of silence (number)
+    :param collected: in the background, when somebody came for the figures (number, 0 for not yet), otherwise None
     """
     if process.run["seconds"] and now - process.began >= process.run["seconds"]:
         return "seconds"
@@ -190,12 +212,14 @@ def verdict(process, now, senders, idle):
         if not all(sender.ended for sender in senders):
             return None
         quiet_since = max([sender.end_time for sender in senders] + [process.last_packet or 0])
+    elif collected is not None:
+        quiet_since = max(collected, process.last_packet or 0) if collected else None
     else:
         quiet_since = process.last_packet
     return "idle" if quiet_since is not None and now - quiet_since >= idle else None
 
 
-def measure(runs, binary, start_delay, idle, timeout, folder):
+def measure(runs, binary, start_delay, idle, timeout, folder, on_ready=None, collected=None):
     """Run all and return their figures in the order of ``runs`` (list of dict).
 
     Ports are opened and closed one after the other: netmap hung when pipes with an automatic parent were opened at
@@ -206,6 +230,8 @@ def measure(runs, binary, start_delay, idle, timeout, folder):
     :param idle: seconds of silence that end a receiver (number)
     :param timeout: seconds for everything (number)
     :param folder: a directory for the output (path)
+    :param on_ready: called when all ports are open and receiving or sending (callable)
+    :param collected: tells since when the figures are waited for, see :func:`verdict` (callable)
     :raises PtnetError: pkt-gen gave up; nothing is left running
     """
     deadline = time.monotonic() + timeout
@@ -223,7 +249,9 @@ def measure(runs, binary, start_delay, idle, timeout, folder):
             for index in group:
                 processes[index].wait_for(ready, deadline)
                 processes[index].begin()
-        _watch(processes, [processes[index] for index in senders], idle, deadline)
+        if on_ready:
+            on_ready()
+        _watch(processes, [processes[index] for index in senders], idle, deadline, collected)
     finally:
         for process in processes:
             if process:
@@ -231,14 +259,16 @@ def measure(runs, binary, start_delay, idle, timeout, folder):
     return [process.result() for process in processes]
 
 
-def _watch(processes, senders, idle, deadline):
+def _watch(processes, senders, idle, deadline, collected):
     while True:
         for process in processes:
             process.poll()
         now = time.monotonic()
+        waited_for = collected() if collected else None
         for process in processes:
             if not process.ended:
-                reason = "timeout" if now >= deadline else verdict(process, now, senders, idle)
+                reason = "timeout" if now >= deadline else verdict(
+                    process, now, senders, idle, waited_for)
                 if reason:
                     process.stop(reason)
         if all(process.ended for process in processes):

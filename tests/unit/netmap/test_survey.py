@@ -56,7 +56,7 @@ def test_a_machine_without_netmap(system, netmap, tmp_path):
     assert (result["loaded"], result["switches"], result["parents"], result["users"]) == (False, [], [], [])
     assert (result["memory"], result["kvm"], result["device"]) == (2000, False, None)
     assert result["parameters"] == {"now": {}, "boot": {}}
-    assert result["builds"] == {"netmap": None, "qemu": None}
+    assert result["builds"] == {"netmap": [], "qemu": []}
     assert result["module"]["installed"] is None
     assert "warnings" not in result
     json.dumps(result)
@@ -71,7 +71,8 @@ def test_ptnet_interfaces_come_in_the_order_of_pci(system, netmap, tmp_path):
 
 def test_everything_is_listed_and_nothing_queried(system, netmap, tmp_path):
     system.put("sys/module/netmap/refcnt", "3\n")
-    system.put("netmap/installed.json", json.dumps({"commit": "x"}))
+    system.put("netmap/installed.json", json.dumps({"6.1.0": {"identity": "abc", "places": ["/x"]}}))
+    system.put("netmap/abc/manifest.json", json.dumps({"commit": "x"}))
     netmap.attach_by_hand("vale1:eth1", host_stack=True)
     netmap.open_port("vale1:10")
     netmap.make_persistent("v0")
@@ -87,7 +88,7 @@ def test_everything_is_listed_and_nothing_queried(system, netmap, tmp_path):
                                     {"name": "eth1", "host_stack": True, "kind": "attached"}]}]
     assert result["stuck"] == ["v0"]
     assert result["parents"] == [{"name": "p0", "pipes": 1, "capacity": 5, "present": False}]
-    assert result["builds"]["netmap"] == {"commit": "x"}
+    assert result["builds"]["netmap"] == [{"slot": "6.1.0", "identity": "abc", "commit": "x", "version": None}]
     assert {user["name"] for user in result["users"]} == {"vale1:10", "vale1:eth1", "vale1:eth1^", "v0"}
     assert (netmap.changes, netmap.forbidden, result["changed"]) == ([], [], False)
     json.dumps(result)

@@ -181,7 +181,7 @@ def test_refused_before_anything_is_started(run, text):
 def test_check_mode_runs_nothing(monkeypatch):
     monkeypatch.setattr(session, "measure", None)
     result = session.act({"runs": [declared("vale1:a", "rx")], "start_delay": 0, "idle": 1, "timeout": 1,
-                          "binary": "none"}, True)
+                          "discard": 0, "background": None, "job": "default", "binary": "none"}, True)
     assert (result["changed"], result["skipped"], result["runs"]) == (False, True, [])
 
 
@@ -195,3 +195,22 @@ def test_the_double_speaks_as_the_real_one():
     printed = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10)
     assert output.RECEIVING.search(printed.stderr)
     assert output.measured(printed.stderr + printed.stdout, "rx")["packets"] == 100
+
+
+def test_what_was_discarded_is_not_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "STEP", 0.01)
+    monkeypatch.setattr(session.background, "wanted_since", lambda _folder: time.monotonic())
+    run = pktgen.check(declared("vale1:b", "rx", packets=100))
+    (rx,) = session._receive([run], DOUBLE, {"discard": 0.02, "idle": 0.05, "timeout": 5}, str(tmp_path), list)
+    assert [line.split()[:2] for line in rx["log"] if line.startswith("Received")] == [["Received", "100"]]
+
+
+@pytest.mark.parametrize(("one", "collected", "reason"), [
+    (process("rx", last_packet=1), 0, None),
+    (process("rx"), 9, None),
+    (process("rx"), 7, "idle"),
+    (process("rx", last_packet=9), 7, None),
+    (process("rx", seconds=5), 0, "seconds"),
+])
+def test_a_receiver_in_the_background_waits_for_its_collection(one, collected, reason):
+    assert session.verdict(one, 10, [], 2, collected) == reason

@@ -1,0 +1,66 @@
+# Everything a checkout does. `make help` lists it.
+SHELL := /bin/sh
+VENV ?= .venv
+export VENV
+BIN := $(VENV)/bin
+
+.PHONY: help lab lab-down test setup lint sanity unit molecule lock
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#| \{0,1\}//p' Makefile
+
+#| make lab        from nothing to proven packets: emulated host, netmap, ptnet QEMU, guest, traffic, report
+#| make test       all tests: lint, sanity, unit, molecule on the lab
+#| make lab-down   remove every machine, process and overlay that a lab of this user made
+#|
+#| Parts: make setup, make lint, make sanity, make unit, make molecule
+#|
+#| Knobs of make lab and make test (NAME=value behind the command):
+#|   SOURCE_NETMAP     netmap's source: git address, directory or archive    (default: upstream, pinned commit)
+#|   COMMIT_NETMAP     its commit, when the source is a git address
+#|   SOURCE_QEMU       the ptnet QEMU's source, likewise
+#|   COMMIT_QEMU       its commit
+#|   FROM              step to start from: lab, host, guest, check           (default: lab)
+#|   ACCELERATOR       auto, kvm or tcg                                      (default: auto)
+#|   MEMORY, CPUS      size of the emulated host, MiB and number             (default: 2048, 2)
+#|   SNAPSHOT          no: boot machines from cold                           (default: yes)
+#|   MIRROR            Debian mirror for the lab's image                     (default: mmdebstrap's own)
+#|   CHECK_SECONDS     how long each sender sends                            (default: 3)
+#|   LAB_CACHE         where images, sources and builds are kept             (default: ~/.cache/netmap-ptnet)
+#|   PYTHON            the interpreter for the environment, 3.11 or newer
+#|   VERBOSE           -v to -vvvv for ansible-playbook
+setup:
+	@tests/setup
+
+ifdef HELP
+lab: help
+else
+lab: setup
+	@$(BIN)/python tests/lab.py up
+endif
+
+lab-down: setup
+	@$(BIN)/python tests/lab.py down
+
+test: setup
+	@$(BIN)/python tests/run.py
+
+lint: setup
+	@tests/lint
+
+sanity: setup
+	@tests/sanity
+
+unit: setup
+	@$(BIN)/pytest
+
+molecule: setup
+	@$(BIN)/python tests/run.py molecule
+
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --custom-compile-command "make lock" requirements/dev.in -o requirements/dev.txt
+
+export SOURCE_NETMAP COMMIT_NETMAP SOURCE_QEMU COMMIT_QEMU FROM ACCELERATOR MEMORY CPUS SNAPSHOT MIRROR
+export CHECK_SECONDS LAB_CACHE PYTHON VERBOSE

@@ -1,0 +1,227 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges what the traffic cases measured. Runs on the controller, touches no machine."""
+
+from __future__ import annotations
+
+from statistics import mean, median
+
+from ansible.errors import AnsibleFilterError
+
+DOCUMENTATION = r"""
+name: check_report
+version_added: 0.1.0
+short_description: Judge measured traffic by what the receiver counted
+description:
+  - Takes the results of a check, as collected by the role P(netmap.ptnet.check#role), and returns them judged.
+  - A case passes when the receiver counted something on every link, whatever the sender says.
+  - A case marked as lossless, such as a pipe, passes only when the receiver counted exactly what was sent.
+  - Loss on a VALE switch is reported and is no failure, because a switch drops what a slow receiver does not take.
+  - The ratio to the native rate is computed between cases of the same results only.
+author: netmap.ptnet contributors (@netmap-ptnet)
+positional: _input
+options:
+  _input:
+    description:
+      - The results, a dictionary with C(cases), C(machines), C(topology), C(source), C(generated),
+        C(collection) and C(rerun). Only C(cases) is required.
+      - A case has a C(name) and either C(runs), a list of dictionaries with C(sent), C(received), C(seconds),
+        C(samples) and C(avg_batch), one for each of its simultaneous links, or these keys itself when it has one link.
+      - The schema is described in full in C(REPORT.md) of the role.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Judge two cases
+  ansible.builtin.debug:
+    msg: "{{ results | netmap.ptnet.check_report }}"
+  vars:
+    results:
+      cases:
+        - name: native
+          title: host to VALE to host
+          sent: 13200000
+          received: 4000000
+          seconds: 4
+        - name: guest
+          title: guest to VALE to host
+          baseline: native
+          sent: 2000000
+          received: 1800000
+          seconds: 4
+# The verdict is passed; the second case has a ratio of 0.45 and a loss of 10 percent.
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - The results with C(verdict), C(passed), C(failed), C(emulated) and C(notices) added.
+    - Each case gets C(ok), C(reason), C(notes), the totals C(sent), C(received), C(lost) and C(loss),
+      C(rate) and C(spread) in millions of packets a second (megabits a second where C(unit=bytes)),
+      C(avg_batch), and C(ratio) to its baseline.
+  type: dict
+  sample:
+    verdict: passed
+    passed: 1
+    failed: 0
+    emulated: false
+    notices: []
+    cases:
+      - name: guest
+        ok: true
+        reason: ""
+        sent: 2000000
+        received: 1800000
+        lost: 200000
+        loss: 0.1
+        rate: 0.45
+        ratio: 0.45
+"""
+
+DOUBLE = (
+    "Stand-ins were used in place of the upstream netmap and QEMU. "
+    "This shows that the automation works; it says nothing about ptnet."
+)
+EMULATED = (
+    "Measured on an emulated machine. Only ratios between cases of this run mean something; "
+    "the rates themselves are far below those of real hardware."
+)
+
+
+def _total(runs, key):
+    """Sum of a count over all links (int), or None when one run lacks it."""
+    counts = [run.get(key) for run in runs]
+    return None if None in counts else sum(int(count) for count in counts)
+
+
+def _rate(runs, unit):
+    """What the receivers saw together (Mpps, or Mbit/s for bytes), or None when one did not say."""
+    if any(run.get("received") is None or float(run.get("seconds") or 0) <= 0 for run in runs):
+        return None
+    return sum(int(run["received"]) * (8 if unit == "bytes" else 1) / float(run["seconds"]) for run in runs) / 1e6
+
+
+def _spread(runs):
+    """Lowest, median and highest rate of the samples (dict of Mpps), or None where a run has none.
+
+    The first and the last sample of a run were busy in part only. Rates of simultaneous runs are added, so their range
+    is the widest that can have been.
+    """
+    inner = [(run.get("samples") or [])[1:-1] for run in runs]
+    if not all(inner):
+        return None
+    return {name: sum(float(of(samples)) for samples in inner) / 1e6
+            for name, of in (("min", min), ("median", median), ("max", max))}
+
+
+def _reason(case, runs, unit):
+    """Why the case fails, one sentence without full stop; empty when it passes."""
+    if case.get("error"):
+        return str(case["error"])
+    for number, run in enumerate(runs, 1):
+        sent, received = run.get("sent"), run.get("received")
+        where = f" on link {number} of {len(runs)}" if len(runs) > 1 else ""
+        if not received or int(received) <= 0:
+            claim = "" if sent is None else f", although the sender reports {int(sent):,} {unit}"
+            return f"the receiver counted nothing{where}{claim}"
+        if case.get("lossless"):
+            if sent is None:
+                return f"the sender's count is missing{where}, so nobody knows whether all arrived"
+            missing = int(sent) - int(received)
+            if missing > 0:
+                return f"{missing:,} of {int(sent):,} {unit} are missing{where}; this path must not lose any"
+            if missing < 0:
+                return f"{-missing:,} more {unit} arrived than were sent{where}; somebody else uses this path"
+    return ""
+
+
+def judge_case(case):
+    """One measured case with its verdict and totals; ``ratio`` is left to the caller.
+
+    :param case: a case of the results (dict, see REPORT.md)
+    :returns: a new dict; ``rate`` and ``spread`` in Mpps, or Mbit/s where ``unit`` is bytes; ``loss`` from 0 to 1
+    """
+    unit = case.get("unit", "packets")
+    runs = case.get("runs") or [case]
+    sent, received = _total(runs, "sent"), _total(runs, "received")
+    reason = _reason(case, runs, unit)
+    batches = [float(run["avg_batch"]) for run in runs if run.get("avg_batch")]
+    lost = None if sent is None or received is None else max(0, sent - received)
+    notes = [str(note) for note in case.get("notes") or []]
+    if int(case.get("attempts") or 1) > 1:
+        notes.append("measured at attempt %d" % int(case["attempts"]))
+    if lost is not None and received > sent and not reason:
+        notes.append("more arrived than was sent: other traffic is on this path")
+    return dict(
+        case,
+        title=case.get("title") or case["name"],
+        path=case.get("path") or [],
+        unit=unit,
+        lossless=bool(case.get("lossless")),
+        baseline=case.get("baseline"),
+        ok=not reason,
+        reason=reason,
+        notes=notes,
+        runs=len(runs),
+        sent=sent,
+        received=received,
+        lost=lost,
+        loss=lost / sent if lost is not None and sent else None,
+        rate=_rate(runs, unit),
+        spread=_spread(runs),
+        avg_batch=mean(batches) if batches else None,
+        ratio=None,
+    )
+
+
+def check_report(results):
+    """The judged results.
+
+    :param results: what the check measured (dict, see REPORT.md)
+    :returns: a new dict with verdict, counts, notices and judged cases; the input is not changed
+    :raises AnsibleFilterError: the results have no usable list of cases
+    """
+    if not isinstance(results, dict) or not isinstance(results.get("cases"), list):
+        raise AnsibleFilterError("check_report: expected a dictionary with a list 'cases', found %r" % (results,))
+    for number, case in enumerate(results["cases"], 1):
+        if not isinstance(case, dict) or not case.get("name"):
+            raise AnsibleFilterError("check_report: case %d has no name, found %r" % (number, case))
+    cases = [judge_case(case) for case in results["cases"]]
+    by_name = {case["name"]: case for case in cases}
+    if len(by_name) < len(cases):
+        raise AnsibleFilterError("check_report: case names must differ, found %s" % sorted(c["name"] for c in cases))
+    for case in cases:
+        if case["baseline"] is None:
+            continue
+        native = by_name.get(case["baseline"])
+        if native is None:
+            raise AnsibleFilterError(
+                "check_report: case %s is compared with '%s', expected one of %s"
+                % (case["name"], case["baseline"], ", ".join(by_name))
+            )
+        # A ratio to a case that proved nothing would look like a result.
+        if native["ok"] and native["rate"] and case["ok"] and case["rate"] is not None:
+            case["ratio"] = case["rate"] / native["rate"]
+    machines = results.get("machines") or {}
+    emulated = any(machine.get("emulated") for machine in machines.values())
+    failed = sum(not case["ok"] for case in cases)
+    return dict(
+        results,
+        machines=machines,
+        cases=cases,
+        passed=len(cases) - failed,
+        failed=failed,
+        # No case at all proves nothing, so it is not a pass.
+        verdict="passed" if cases and not failed else "failed",
+        emulated=emulated,
+        notices=([DOUBLE] if results.get("source") == "double" else []) + ([EMULATED] if emulated else []),
+    )
+
+
+class FilterModule:
+    """The filter under its name."""
+
+    def filters(self):
+        return {"check_report": check_report}

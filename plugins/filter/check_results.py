@@ -1,0 +1,119 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Brings together what the role check measured and read. Runs on the controller, touches no machine."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import yaml
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.parameters import PARAMETERS
+
+DOCUMENTATION = r"""
+name: check_results
+version_added: 0.1.0
+short_description: The results of a check as one dictionary
+description:
+  - Takes what the role P(netmap.ptnet.check#role) measured and read on each host, and returns the dictionary that is
+    written as C(results.json) and judged by P(netmap.ptnet.check_report#filter).
+author: netmap.ptnet contributors (@netmap-ptnet)
+positional: _input
+options:
+  _input:
+    description:
+      - One dictionary for each host with C(name), C(found) and C(guests) (what M(netmap.ptnet.netmap_info) returned on
+        the host and, in a loop, in its guests), C(measured) (dictionaries with C(case) and either C(sent) and
+        C(received) or C(error)), C(vms) and C(switches) as declared.
+    type: list
+    elements: dict
+    required: true
+  emulated:
+    description: Whether the hosts are emulated machines, whose rates mean little.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Judge what was measured
+  ansible.builtin.debug:
+    msg: "{{ [host] | netmap.ptnet.check_results(emulated=true) | netmap.ptnet.check_report }}"
+  vars:
+    host: {name: hv1, found: "{{ netmap_found }}", guests: [], measured: [], vms: [], switches: []}
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - The dictionary with C(collection), C(machines), C(topology) and C(cases), as C(REPORT.md) of the role describes it.
+  type: dict
+  sample: {"collection": "0.1.0", "machines": {}, "topology": {"hosts": {}}, "cases": []}
+"""
+
+
+def _version():
+    """The collection's version, from what Galaxy installed or from a checkout (str)."""
+    top = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+    manifest = os.path.join(top, "MANIFEST.json")
+    if os.path.exists(manifest):
+        with open(manifest, encoding="utf-8") as stream:
+            return json.load(stream)["collection_info"]["version"]
+    with open(os.path.join(top, "galaxy.yml"), encoding="utf-8") as stream:
+        return yaml.safe_load(stream)["version"]
+
+
+def _machine(found, role, emulated):
+    now = (found.get("parameters") or {}).get("now") or {}
+    builds = {kind: (rows or [None])[-1] for kind, rows in (found.get("builds") or {}).items()}
+    return {
+        "role": role, "emulated": emulated, "kernel": found.get("kernel_release"),
+        "distribution": "%s %s" % (found.get("distribution"), found.get("distribution_version")),
+        "cpus": found.get("cpus"), "memory_mib": found.get("memory"),
+        "netmap": builds.get("netmap") or {}, "qemu": builds.get("qemu") or {},
+        "parameters": {name: value for name, value in sorted(now.items())
+                       if name in PARAMETERS and value != PARAMETERS[name].default},
+    }
+
+
+def _topology(host, guests):
+    vms = {}
+    for vm in host["vms"]:
+        seen = (guests.get(vm["name"]) or {}).get("ptnet_interfaces") or []
+        vms[vm["name"]] = {"ports": [
+            {"port": port["port"], "interface": seen[index]["name"] if index < len(seen) else None,
+             "mac": seen[index]["mac"] if index < len(seen) else None}
+            for index, port in enumerate(vm.get("ports") or [])]}
+    return {"switches": {switch["name"]: [one["name"] for one in switch.get("interfaces") or []]
+                         for switch in host["switches"]}, "vms": vms}
+
+
+def _case(measured):
+    case = dict(measured["case"])
+    if "error" in measured:
+        return dict(case, error=measured["error"])
+    sent = [run for run in measured["sent"] if run["function"] == "tx"]
+    received = [run for run in measured["received"] if run["function"] == "rx"]
+    return dict(case, runs=[
+        {"sent": here["packets"], "received": there["packets"], "seconds": there["seconds"],
+         "samples": there["samples"], "avg_batch": there["avg_batch"]} for here, there in zip(sent, received)])
+
+
+def check_results(hosts, emulated=False):
+    """The results of all hosts (dict); the arguments are as documented above."""
+    results = {"collection": _version(), "machines": {}, "topology": {"hosts": {}}, "cases": []}
+    for host in hosts:
+        guests = {guest["item"]: guest for guest in host["guests"]}
+        results["machines"][host["name"]] = _machine(host["found"], "host", emulated)
+        for name, found in guests.items():
+            results["machines"][name] = _machine(found, "guest", emulated)
+        results["topology"]["hosts"][host["name"]] = _topology(host, guests)
+        results["cases"] += [_case(measured) for measured in host["measured"]]
+    return results
+
+
+class FilterModule:
+    """The filter under its name."""
+
+    def filters(self):
+        return {"check_results": check_results}

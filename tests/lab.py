@@ -1,0 +1,217 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``make lab`` and ``make lab-down``: the emulated lab, from the knobs of the Makefile to ansible-playbook.
+
+Exit status: 0 proven, 2 failed, 3 a source cannot be reached, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import yaml
+from ansible_collections.netmap.ptnet.plugins.module_utils.build.source import unreachable
+from ansible_collections.netmap.ptnet.plugins.module_utils.build.store import Store
+from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
+from ansible_collections.netmap.ptnet.plugins.module_utils.lab import machine, processes
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+STEPS = ("lab", "host", "guest", "check")
+RUN_MARK = "NETMAP_PTNET_RUN"
+UNREACHABLE_STATUS = 3
+# Beside the inventory that the lab role writes, so that there is one before it does.
+CONTROLLER = """---
+ungrouped:
+  hosts:
+    localhost:
+      ansible_connection: local
+      ansible_python_interpreter: "{{ ansible_playbook_python }}"
+"""
+
+
+def cache():
+    """Where everything expensive is kept (path)."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.abspath(os.environ.get("LAB_CACHE") or os.path.join(home, "netmap-ptnet"))
+
+
+def knob(name):
+    """A knob of the Makefile, None when it is not set (str)."""
+    return os.environ.get(name) or None
+
+
+def variables():
+    """The knobs as variables of the playbooks (dict).
+
+    :raises PtnetError: a knob that cannot be
+    """
+    given = {
+        "lab_cache": cache(), "lab_mirror": knob("MIRROR"), "lab_accelerator": knob("ACCELERATOR"),
+        "lab_memory": _number("MEMORY", 1024, 65536), "lab_cpus": _number("CPUS", 1, 64),
+        "check_seconds": _number("CHECK_SECONDS", 1, 60),
+        "netmap_source": knob("SOURCE_NETMAP"), "netmap_commit": knob("COMMIT_NETMAP"),
+        "qemu_source": knob("SOURCE_QEMU"), "qemu_commit": knob("COMMIT_QEMU"),
+        "lab_snapshot": None if knob("SNAPSHOT") is None else knob("SNAPSHOT").lower() not in ("no", "false", "0"),
+    }
+    if knob("ACCELERATOR") not in (None, "auto", "kvm", "tcg"):
+        raise PtnetError("ACCELERATOR is refused", found=knob("ACCELERATOR"), expected="auto, kvm or tcg")
+    if knob("FROM") not in (None, *STEPS):
+        raise PtnetError("FROM is refused", found=knob("FROM"), expected=", ".join(STEPS))
+    for name in ("netmap_source", "qemu_source"):
+        # A path counts from where make was called, the modules run elsewhere.
+        if given[name] and os.path.exists(given[name]):
+            given[name] = os.path.abspath(given[name])
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _number(name, low, high):
+    text = knob(name)
+    if text is None:
+        return None
+    if not text.isdigit() or not low <= int(text) <= high:
+        raise PtnetError("%s is refused" % name, found=text, expected="a whole number from %d to %d" % (low, high))
+    return int(text)
+
+
+def defaults(module):
+    """The default source and commit that a build module documents (tuple of str)."""
+    path = os.path.join(ROOT, "plugins/modules/%s.py" % module)
+    with open(path, encoding="utf-8") as stream:
+        document = stream.read().split('DOCUMENTATION = r"""', 1)[1].split('"""', 1)[0]
+    options = yaml.safe_load(document)["options"]
+    return options["source"]["default"], options["commit"]["default"]
+
+
+def sources_unreachable(given):
+    """Why sources cannot be had, found out within 15 s (dict of knob: reason)."""
+    store = Store(os.path.join(cache(), "store"), "preflight")
+    wanted = {}
+    for kind in ("netmap", "qemu"):
+        source, commit = defaults("%s_build" % kind)
+        wanted["SOURCE_" + kind.upper()] = (given.get(kind + "_source", source), given.get(kind + "_commit", commit))
+    with ThreadPoolExecutor() as pool:
+        reasons = dict(zip(wanted, pool.map(lambda one: unreachable(*one, store), wanted.values())))
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def explain_unreachable(reasons):
+    """Say what cannot be had and the ways out."""
+    for name, reason in reasons.items():
+        print("%s cannot be had: %s" % (name, reason))
+    print("Ways out:")
+    for name in reasons:
+        print("  make lab %s=ADDRESS     another git address that this machine reaches" % name)
+        print("  make lab %s=DIRECTORY   a checkout that you brought here" % name)
+        print("  make lab %s=FILE.tar.gz an archive of the source" % name)
+
+
+def play(name, given, *arguments):
+    """Run one playbook of the collection to its end. Returns its exit status (int)."""
+    inventory = os.path.join(cache(), "inventory")
+    os.makedirs(inventory, mode=0o700, exist_ok=True)
+    with open(os.path.join(inventory, "controller.yml"), "w", encoding="utf-8") as stream:
+        stream.write(CONTROLLER)
+    extra = os.path.join(cache(), "variables-%d.yml" % os.getpid())
+    with open(extra, "w", encoding="utf-8") as stream:
+        yaml.safe_dump(given, stream)
+    environment = dict(os.environ, ANSIBLE_CONFIG=os.path.join(ROOT, "tests/ansible.cfg"),
+                       NETMAP_PTNET_PROGRESS=os.path.join(cache(), "store/log"),
+                       NETMAP_PTNET_FAILURE=os.path.join(cache(), "failure.json"))
+    environment.setdefault(RUN_MARK, str(os.getpid()))
+    argv = [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), "-i", inventory, "-e", "@" + extra,
+            os.path.join(ROOT, "playbooks", name), *arguments, *(knob("VERBOSE") or "").split()]
+    process = subprocess.Popen(argv, env=environment, cwd=ROOT)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
+    finally:
+        os.unlink(extra)
+        end_marked(environment[RUN_MARK])
+
+
+def end_marked(run, with_machines=False):
+    """End what a run started and left behind (compilers, an image being made), by a mark in the environment.
+
+    :param run: the value of the mark, None for any (str)
+    :param with_machines: whether the lab's machines, which shall outlive the run, end too (bool)
+    """
+    spared = set() if with_machines else {pid for pids in processes.machines().values() for pid in pids}
+    spared |= {os.getpid(), os.getppid()}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) in spared:
+            continue
+        try:
+            if os.stat("/proc/" + entry).st_uid != os.geteuid():
+                continue
+            with open("/proc/%s/environ" % entry, "rb") as stream:
+                marks = [item for item in stream.read().split(b"\0") if item.startswith(RUN_MARK.encode() + b"=")]
+            if marks and (run is None or marks[0] == ("%s=%s" % (RUN_MARK, run)).encode()):
+                os.kill(int(entry), signal.SIGKILL)
+        except OSError:
+            continue
+
+
+def up():
+    begin = time.monotonic()
+    given = variables()
+    start = knob("FROM") or "lab"
+    reasons = sources_unreachable(given) if STEPS.index(start) < STEPS.index("check") else {}
+    if reasons:
+        explain_unreachable(reasons)
+        return UNREACHABLE_STATUS
+    skipped = STEPS[:STEPS.index(start)]
+    arguments = ["--skip-tags", ",".join(skipped)] if skipped else []
+    status = play("lab.yml", given, *arguments)
+    if status and hung():
+        print("\nAn emulated machine hung: %s. Starting over once, from fresh machines." % hung())
+        remove()
+        status = play("lab.yml", given)
+    print("make lab: %s after %d min %d s" % (
+        "proven" if status == 0 else "failed", *divmod(int(time.monotonic() - begin), 60)))
+    return 2 if status else 0
+
+
+def hung():
+    """Why the last failure looks like an emulated machine that hangs, empty when it does not (str)."""
+    try:
+        with open(os.path.join(cache(), "failure.json"), encoding="utf-8") as stream:
+            failure = yaml.safe_load(stream)
+    except OSError:
+        return ""
+    if failure.get("unreachable") or "wait_for_connection" in failure.get("action", ""):
+        return "%s did not answer (%s)" % (failure.get("host"), failure.get("task"))
+    return ""
+
+
+def remove():
+    """Remove every lab machine of this user, wherever its folder is or was."""
+    result = machine.act({"state": "absent", "name": None, "hostname": None, "cache": cache()}, False)
+    for name in result["diff"]["before"]:
+        print("removed %s" % name)
+    folder = os.path.join(cache(), "inventory")
+    for name in os.listdir(folder) if os.path.isdir(folder) else []:
+        os.unlink(os.path.join(folder, name))
+
+
+def down():
+    end_marked(None, with_machines=True)
+    remove()
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit({"up": up, "down": down}[sys.argv[1]]())
+    except PtnetError as error:
+        sys.exit("lab: %s" % error.message)
+    except KeyboardInterrupt:
+        print("\ninterrupted; `make lab` goes on from here, `make lab-down` removes the machines")
+        sys.exit(130)

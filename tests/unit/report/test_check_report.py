@@ -1,0 +1,130 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verdict rests on the receiver."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.netmap.ptnet.plugins.filter.check_report import check_report
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def measured(name="a", **changes):
+    return dict({"name": name, "sent": 1000, "received": 900, "seconds": 1}, **changes)
+
+
+def judged(*cases, **results):
+    return check_report(dict(results, cases=list(cases)))
+
+
+@pytest.mark.parametrize(("changes", "ok", "reason"), [
+    ({}, True, ""),
+    ({"received": 1}, True, ""),
+    ({"received": 0}, False, "counted nothing, although the sender reports 1,000 packets"),
+    ({"received": None}, False, "counted nothing"),
+    ({"received": 0, "sent": None}, False, "the receiver counted nothing"),
+    ({"sent": None}, True, ""),
+    ({"lossless": True}, False, "100 of 1,000 packets are missing"),
+    ({"lossless": True, "received": 1000}, True, ""),
+    ({"lossless": True, "received": 1001}, False, "1 more packets arrived"),
+    ({"lossless": True, "sent": None}, False, "sender's count is missing"),
+    ({"lossless": True, "unit": "bytes", "received": 999}, False, "1 of 1,000 bytes are missing"),
+    ({"error": "pkt-gen did not start"}, False, "pkt-gen did not start"),
+])
+def test_verdict_of_a_case(changes, ok, reason):
+    report = judged(measured(**changes))
+    assert report["cases"][0]["ok"] is ok
+    assert reason in report["cases"][0]["reason"]
+    assert report["verdict"] == ("passed" if ok else "failed")
+
+
+def test_a_silent_link_is_not_hidden_by_its_neighbour():
+    runs = [{"sent": 10, "received": 20, "seconds": 1}, {"sent": 10, "received": 0, "seconds": 1}]
+    case = judged({"name": "a", "runs": runs})["cases"][0]
+    assert not case["ok"]
+    assert "on link 2 of 2" in case["reason"]
+
+
+def test_lost_packets_of_one_pipe_are_not_balanced_by_another():
+    runs = [{"sent": 10, "received": 11, "seconds": 1}, {"sent": 11, "received": 10, "seconds": 1}]
+    assert not judged({"name": "a", "lossless": True, "runs": runs})["cases"][0]["ok"]
+
+
+def test_links_add_up():
+    runs = [
+        {"sent": 2000000, "received": 2000000, "seconds": 2, "samples": [1, 1000000, 1200000, 2], "avg_batch": 10},
+        {"sent": 6000000, "received": 6000000, "seconds": 2, "samples": [1, 2900000, 3100000, 2], "avg_batch": 30},
+    ]
+    case = judged({"name": "a", "lossless": True, "runs": runs})["cases"][0]
+    assert (case["sent"], case["received"], case["loss"], case["runs"]) == (8000000, 8000000, 0, 2)
+    assert case["rate"] == pytest.approx(4)
+    assert case["spread"] == pytest.approx({"min": 3.9, "median": 4.1, "max": 4.3})
+    assert case["avg_batch"] == pytest.approx(20)
+
+
+def test_bytes_are_rated_in_megabits():
+    assert judged(measured(unit="bytes", sent=1000000, received=1000000))["cases"][0]["rate"] == pytest.approx(8)
+
+
+def test_samples_too_few_for_a_spread():
+    case = judged(measured(samples=[1, 2]))["cases"][0]
+    assert case["spread"] is None
+    assert case["rate"] == pytest.approx(0.0009)
+
+
+def test_ratio_to_the_baseline():
+    report = judged(measured("native", received=1000), measured("guest", received=250, baseline="native"))
+    assert [case["ratio"] for case in report["cases"]] == [None, 0.25]
+
+
+@pytest.mark.parametrize("native", [{"received": 0}, {"seconds": 0}, {"error": "no"}])
+def test_no_ratio_to_what_proved_nothing(native):
+    assert judged(measured("native", **native), measured("guest", baseline="native"))["cases"][1]["ratio"] is None
+
+
+def test_other_traffic_and_a_second_attempt_are_told():
+    notes = judged(measured(received=1001, attempts=2, notes=["noisy"]))["cases"][0]["notes"]
+    assert notes[0] == "noisy"
+    assert "attempt 2" in notes[1]
+    assert "other traffic" in notes[2]
+
+
+def test_nothing_measured_is_no_pass():
+    assert judged()["verdict"] == "failed"
+
+
+def test_notices():
+    assert judged(measured())["notices"] == []
+    report = judged(measured(), source="double", machines={"hv1": {"emulated": True}, "hv2": {}})
+    assert report["emulated"]
+    assert [notice.split()[0] for notice in report["notices"]] == ["Stand-ins", "Measured"]
+
+
+@pytest.mark.parametrize("results", [
+    None, [], {}, {"cases": {}}, {"cases": [{}]}, {"cases": ["a"]},
+    {"cases": [{"name": "a"}, {"name": "a"}]},
+    {"cases": [{"name": "a", "baseline": "missing"}]},
+])
+def test_unusable_results_are_refused(results):
+    with pytest.raises(AnsibleFilterError, match="check_report"):
+        check_report(results)
+
+
+counts = st.none() | st.integers(min_value=0, max_value=10**12)
+
+
+@given(st.lists(st.fixed_dictionaries({"sent": counts, "received": counts, "seconds": st.floats(0, 100)}),
+                min_size=1, max_size=4), st.booleans())
+def test_any_counts_are_judged_and_the_input_stays(runs, lossless):
+    results = {"cases": [{"name": "a", "lossless": lossless, "runs": runs}]}
+    before = copy.deepcopy(results)
+    case = check_report(results)["cases"][0]
+    assert results == before
+    expected = all(run["received"] and (not lossless or run["received"] == run["sent"]) for run in runs)
+    assert case["ok"] is expected
+    assert bool(case["reason"]) is not expected
