@@ -8,6 +8,7 @@ Exit status: 0 proven, 2 failed, 3 a source cannot be reached, 130 interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,6 +26,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STEPS = ("lab", "host", "guest", "check")
 RUN_MARK = "NETMAP_PTNET_RUN"
 UNREACHABLE_STATUS = 3
+LAB = "lab"  # what the role's lab_name is when nobody sets it
 # Beside the inventory that the lab role writes, so that there is one before it does.
 CONTROLLER = """---
 ungrouped:
@@ -74,7 +76,7 @@ def _number(name, low, high):
     text = knob(name)
     if text is None:
         return None
-    if not text.isdigit() or not low <= int(text) <= high:
+    if not text.isdecimal() or not low <= int(text) <= high:
         raise PtnetError("%s is refused" % name, found=text, expected="a whole number from %d to %d" % (low, high))
     return int(text)
 
@@ -111,30 +113,51 @@ def explain_unreachable(reasons):
         print("  make lab %s=FILE.tar.gz an archive of the source" % name)
 
 
-def play(name, given, *arguments):
-    """Run one playbook of the collection to its end. Returns its exit status (int)."""
-    inventory = os.path.join(cache(), "inventory")
-    os.makedirs(inventory, mode=0o700, exist_ok=True)
-    with open(os.path.join(inventory, "controller.yml"), "w", encoding="utf-8") as stream:
+def inventory(lab):
+    """The inventory that the role writes for one lab (path). By name: a whole folder would mix labs."""
+    return os.path.join(cache(), "inventory", lab + ".yml")
+
+
+@contextlib.contextmanager
+def ansible(lab, given):
+    """What Ansible's programs need for one run on a lab: environment (dict) and arguments (list of str).
+
+    What they leave running in the background ends with the run.
+    """
+    os.makedirs(os.path.dirname(inventory(lab)), mode=0o700, exist_ok=True)
+    with open(inventory("controller"), "w", encoding="utf-8") as stream:
         stream.write(CONTROLLER)
+    if not os.path.exists(inventory(lab)):
+        with open(inventory(lab), "w", encoding="utf-8") as stream:
+            stream.write("all: {}\n")
     extra = os.path.join(cache(), "variables-%d.yml" % os.getpid())
     with open(extra, "w", encoding="utf-8") as stream:
         yaml.safe_dump(given, stream)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(failure_file(lab))
     environment = dict(os.environ, ANSIBLE_CONFIG=os.path.join(ROOT, "tests/ansible.cfg"),
                        NETMAP_PTNET_PROGRESS=os.path.join(cache(), "store/log"),
-                       NETMAP_PTNET_FAILURE=os.path.join(cache(), "failure.json"))
+                       NETMAP_PTNET_FAILURE=failure_file(lab),
+                       PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))
     environment.setdefault(RUN_MARK, str(os.getpid()))
-    argv = [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), "-i", inventory, "-e", "@" + extra,
-            os.path.join(ROOT, "playbooks", name), *arguments, *(knob("VERBOSE") or "").split()]
-    process = subprocess.Popen(argv, env=environment, cwd=ROOT)
     try:
-        return process.wait()
-    except KeyboardInterrupt:
-        process.wait()
-        raise
+        yield environment, ["--inventory=" + inventory("controller"), "--inventory=" + inventory(lab),
+                            "--extra-vars=@" + extra, *(knob("VERBOSE") or "").split()]
     finally:
         os.unlink(extra)
         end_marked(environment[RUN_MARK])
+
+
+def play(name, given, *arguments):
+    """Run one playbook of the collection to its end. Returns its exit status (int)."""
+    with ansible(LAB, given) as (environment, common):
+        argv = ["ansible-playbook", *common, os.path.join(ROOT, "playbooks", name), *arguments]
+        process = subprocess.Popen(argv, env=environment, cwd=ROOT)
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
 
 
 def end_marked(run, with_machines=False):
@@ -170,8 +193,8 @@ def up():
     skipped = STEPS[:STEPS.index(start)]
     arguments = ["--skip-tags", ",".join(skipped)] if skipped else []
     status = play("lab.yml", given, *arguments)
-    if status and hung():
-        print("\nAn emulated machine hung: %s. Starting over once, from fresh machines." % hung())
+    if status and hung(LAB):
+        print("\nAn emulated machine hung: %s. Starting over once, from fresh machines." % hung(LAB))
         remove()
         status = play("lab.yml", given)
     print("make lab: %s after %d min %d s" % (
@@ -179,26 +202,34 @@ def up():
     return 2 if status else 0
 
 
-def hung():
+def failure_file(lab):
+    """Where the last failure of a lab's run is noted (path)."""
+    return os.path.join(cache(), "failure-%s.json" % lab)
+
+
+def hung(lab):
     """Why the last failure looks like an emulated machine that hangs, empty when it does not (str)."""
     try:
-        with open(os.path.join(cache(), "failure.json"), encoding="utf-8") as stream:
+        with open(failure_file(lab), encoding="utf-8") as stream:
             failure = yaml.safe_load(stream)
     except OSError:
         return ""
-    if failure.get("unreachable") or "wait_for_connection" in failure.get("action", ""):
+    if failure.get("unreachable") or failure.get("action", "").endswith(("wait_for_connection", "reboot")):
         return "%s did not answer (%s)" % (failure.get("host"), failure.get("task"))
     return ""
 
 
-def remove():
-    """Remove every lab machine of this user, wherever its folder is or was."""
-    result = machine.act({"state": "absent", "name": None, "hostname": None, "cache": cache()}, False)
-    for name in result["diff"]["before"]:
+def remove(lab=None):
+    """Remove the machines of one lab, or every lab machine of this user, wherever its folder is or was."""
+    wanted = {"state": "absent", "name": None, "hostname": None, "cache": cache()}
+    found = machine.act(wanted, True)["diff"]["before"]
+    for name in [name for name in found if lab is None or name.startswith(lab + "-")]:
+        machine.act(dict(wanted, name=name), False)
         print("removed %s" % name)
     folder = os.path.join(cache(), "inventory")
     for name in os.listdir(folder) if os.path.isdir(folder) else []:
-        os.unlink(os.path.join(folder, name))
+        if lab is None or name == lab + ".yml":
+            os.unlink(os.path.join(folder, name))
 
 
 def down():

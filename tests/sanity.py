@@ -57,6 +57,16 @@ def copy(target):
     subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)
 
 
+def interpreter(version):
+    """A Python of this version, such as 3.9, that works here (path), or None. A name in PATH may have nothing behind it."""
+    for place in [*os.environ["PATH"].split(os.pathsep), *glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin"))]:
+        path = os.path.join(place, "python" + version)
+        if os.access(path, os.X_OK) and subprocess.run([path, "-c", "import venv, ensurepip"], check=False,
+                                                       capture_output=True).returncode == 0:
+            return path
+    return None
+
+
 def pythons():
     """The interpreters that ansible-core supports on managed machines and that work here.
 
@@ -65,16 +75,11 @@ def pythons():
     own, *supported = output(
         VENV / "bin/python", "-c", "import sys; from ansible_test._util.target.common import constants as c; "
         "print('%d.%d' % sys.version_info[:2], *c.REMOTE_ONLY_PYTHON_VERSIONS, *c.CONTROLLER_PYTHON_VERSIONS)").split()
-    places = [*os.environ["PATH"].split(os.pathsep), *glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin"))]
     found = {own: str(VENV / "bin/python")}
     for version in supported:
-        if tuple(map(int, version.split("."))) < OLDEST:
-            continue
-        for path in [os.path.join(place, "python" + version) for place in places]:
-            if os.access(path, os.X_OK) and subprocess.run([path, "-c", "import venv, ensurepip"], check=False,
-                                                           capture_output=True).returncode == 0:
-                found.setdefault(version, path)
-                break
+        path = interpreter(version) if tuple(map(int, version.split("."))) >= OLDEST and version != own else None
+        if path:
+            found[version] = path
     return found
 
 

@@ -5,19 +5,6 @@
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import os
-import sys
-import textwrap
-import threading
-import time
-
-from ansible import constants as C
-from ansible.playbook.task_include import TaskInclude
-from ansible.plugins.callback import CallbackBase
-from ansible_collections.netmap.ptnet.plugins.plugin_utils import progress as words
-
 DOCUMENTATION = r"""
 name: progress
 type: stdout
@@ -46,7 +33,31 @@ options:
     ini:
       - section: callback_progress
         key: progress_log
+  failure_file:
+    description:
+      - File on the controller that the last failure is written to, as JSON with C(host), C(task), C(action) and
+        C(unreachable). Who starts the run can tell from it what kind of failure it was.
+    type: path
+    env:
+      - name: NETMAP_PTNET_FAILURE
+    ini:
+      - section: callback_progress
+        key: failure_file
 """
+
+import collections
+import contextlib
+import json
+import os
+import sys
+import textwrap
+import threading
+import time
+
+from ansible import constants as C
+from ansible.playbook.task_include import TaskInclude
+from ansible.plugins.callback import CallbackBase
+from ansible_collections.netmap.ptnet.plugins.plugin_utils import progress as words
 
 SLOWEST = 5
 COLORS = {"ok": C.COLOR_OK, "changed": C.COLOR_CHANGED, "started": C.COLOR_CHANGED, "skipped": C.COLOR_SKIP,
@@ -174,6 +185,7 @@ class CallbackModule(CallbackBase):
             reason = words.reason_and_remedy(result.result)[0].splitlines()[0]
             return self._say("           %s" % reason, COLORS["ignored"])
         host = result.task.delegate_to or result.host.get_name()
+        self._remember(host, name, result.task.action, status == "UNREACHABLE")
         advice = "run it again with -vvv, which shows the whole result"
         if status == "UNREACHABLE":
             advice = "see whether %s runs and what its console shows, then try: ansible %s -m ping" % (host, host)
@@ -182,6 +194,12 @@ class CallbackModule(CallbackBase):
             source = os.path.relpath(source)
         step = [self._play_name, name, where]
         return self._say("\n%s\n" % words.failure_block(step, source, result.result, advice), COLORS[status])
+
+    def _remember(self, host, name, action, unreachable):
+        path = self.get_option("failure_file")
+        if path:
+            with contextlib.suppress(OSError), open(path, "w", encoding="utf-8") as stream:
+                json.dump({"host": host, "task": name, "action": action, "unreachable": unreachable}, stream)
 
     def _items_said_it(self, result):
         if not result.task.loop or not result.result.get("results"):
@@ -232,8 +250,8 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_stats(self, stats):
         self._running.clear()
         self._say("\nRecap, %s in all" % words.duration(time.monotonic() - self._begin))
-        row = "  %-20s  %5s  %7s  %6s  %11s  %13s  %s"
-        self._say((row % ("host", "ok", "changed", "failed", "unreachable", "module starts", "")).rstrip())
+        # As name=number, because programs read it: molecule's idempotence finds changed=1 and nothing else.
+        row = "  %-20s  ok=%-3d  changed=%-3d  failed=%-3d  unreachable=%-3d  module_starts=%-3d  %s"
         for host in sorted(set(stats.processed) | set(+self._starts)):
             count = stats.summarize(host)
             more = ", ".join("%d %s" % (count[key], key) for key in ("rescued", "ignored") if count[key])

@@ -46,7 +46,7 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The dictionary with C(collection), C(machines), C(topology) and C(cases), as C(REPORT.md) of the role describes it.
+    - The dictionary with C(collection), C(machines), C(topology) and C(cases), described in C(REPORT.md) of the role.
   type: dict
   sample: {"collection": "0.1.0", "machines": {}, "topology": {"hosts": {}}, "cases": []}
 """
@@ -65,7 +65,8 @@ def _version():
 
 def _machine(found, role, emulated):
     now = (found.get("parameters") or {}).get("now") or {}
-    builds = {kind: (rows or [None])[-1] for kind, rows in (found.get("builds") or {}).items()}
+    builds = {kind: {key: value for key, value in rows[-1].items() if value is not None}
+              for kind, rows in (found.get("builds") or {}).items() if rows}
     return {
         "role": role, "emulated": emulated, "kernel": found.get("kernel_release"),
         "distribution": "%s %s" % (found.get("distribution"), found.get("distribution_version")),

@@ -94,20 +94,25 @@ def _ports(vms, guests):
                 yield vm["name"], "ptnet%d" % index, names.parse(port["port"])
 
 
+def _vale_case(name, sender, switch, receiver, start, end, baseline):
+    path = [sender, switch, receiver]
+    return _case(name, " → ".join(path), sender, receiver, [(start, end)], False, baseline, path)
+
+
 def _vale_cases(ports, host):
     cases, switches = [], []
     for vm, interface, port in ports:
         if not isinstance(port, names.VALEPort):
             continue
         switch = port.switch
+        source, sink = "%s:check_tx" % switch, "%s:check_rx" % switch
         native = "%s-%s-native" % (host, switch)
         if switch not in switches:
             switches.append(switch)
-            cases.append(_case(native, "%s → %s → %s" % (host, switch, host), host, host, [("%s:check_tx" % switch, "%s:check_rx" % switch)], False, None, [host, switch, host]))
-        cases.append(_case("%s-%s-to-%s" % (port.kernel_name().replace(":", "-"), vm, host), "%s → %s → %s" % (vm, switch, host),
-                           vm, host, [(interface, "%s:check_rx" % switch)], False, native, [vm, switch, host]))
-        cases.append(_case("%s-%s-to-%s" % (port.kernel_name().replace(":", "-"), host, vm), "%s → %s → %s" % (host, switch, vm),
-                           host, vm, [("%s:check_tx" % switch, interface)], False, native, [host, switch, vm]))
+            cases.append(_vale_case(native, host, switch, host, source, sink, None))
+        name = port.kernel_name().replace(":", "-")
+        cases.append(_vale_case("%s-%s-to-%s" % (name, vm, host), vm, switch, host, interface, sink, native))
+        cases.append(_vale_case("%s-%s-to-%s" % (name, host, vm), host, switch, vm, source, interface, native))
     return cases
 
 

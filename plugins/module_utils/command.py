@@ -86,6 +86,8 @@ def start(argv, log, remedy=None):
 
 def _spawn(argv, sink, remedy, **streams):
     try:
+        # AnsibleModule.run_command knows no timeout, and this also runs where there is no Ansible, at boot.
+        # pylint: disable-next=ansible-bad-function
         return subprocess.Popen(argv, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True, **streams)
     except OSError as error:
         raise PtnetError("%s cannot be started" % argv[0], found=error.strerror,

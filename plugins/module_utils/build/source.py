@@ -255,5 +255,5 @@ def unreachable(source, commit, store, seconds=15):
         elif not (FULL_COMMIT.match(commit) and Git(source, commit, store).present()):
             git(None, "ls-remote", "--heads", source, timeout=seconds)
     except PtnetError as error:
-        return "%s: %s" % (source, error.found or error.what)
+        return "%s: %s" % (source, error.found if is_address(source) else error.what)
     return None

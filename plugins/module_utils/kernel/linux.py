@@ -124,8 +124,7 @@ class Linux(Unix):
 
     def unload(self):
         """Unload netmap; never by force."""
-        self._program(["modprobe", "-r", "netmap"],
-                  remedy="see who holds it with netmap.ptnet.netmap_info")
+        self._program(["modprobe", "-r", "netmap"], remedy="see who holds it with netmap.ptnet.netmap_info")
         if self.loaded():
             raise PtnetError("netmap is still loaded", found="it is built into the kernel, or loaded again at once")
 

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
+
+from ..command import run
+from ..errors import PtnetError
 
 BOUND = 15
 """Seconds for a kernel to say its first words; with working KVM it takes less than one."""
@@ -43,9 +45,8 @@ def _boots(kernel, initrd):
                 "-display", "none", "-serial", "file:" + console, "-no-reboot", "-kernel", kernel, "-initrd", initrd,
                 "-append", "console=ttyS0 panic=-1 lab_probe"]
         try:
-            subprocess.run(argv, timeout=BOUND, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL, check=False)
-        except (OSError, subprocess.TimeoutExpired):
+            run(argv, BOUND)
+        except PtnetError:
             return False
         with open(console, "rb") as stream:
             return FIRST_WORDS in stream.read()

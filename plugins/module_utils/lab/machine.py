@@ -119,8 +119,8 @@ class Machine:
         snapshot = os.path.join(self.cache, "snapshots", self._snapshot_identity(accel))
         clone = from_snapshot and os.path.exists(snapshot)
         backing = (os.path.join(snapshot, "overlay.qcow2"), "qcow2") if clone else (self.params["disk"], "raw")
-        run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", backing[0], "-F", backing[1], self._file("overlay.qcow2")],
-            60)
+        run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", backing[0], "-F", backing[1],
+             self._file("overlay.qcow2")], 60)
         port = processes.free_port()
         memory = os.path.join(snapshot, "memory") if clone else self._file("memory")
         argv = vector(self.params, accel, self.folder, port, memory, share=not clone)
@@ -143,7 +143,8 @@ class Machine:
     def _snapshot_identity(self, accel):
         inputs = {name: self.params[name] for name in ("disk", "memory", "cpus", "guest_disk")}
         version = run(["qemu-system-x86_64", "--version"], 30)[1]
-        return identity("snapshot", [inputs, version, accel, vector(dict(self.params, name=""), accel, "", 0, "", False)])
+        argv = vector(dict(self.params, name=""), accel, "", 0, "", False)
+        return identity("snapshot", [inputs, version, accel, argv])
 
     def _save(self, snapshot):
         """Keep the booted machine for later clones, and go on as one of its users ourselves."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -40,13 +41,20 @@ def kill(found):
     """
     pids = [pid for group in found.values() for pid in group]
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     end = time.monotonic() + 10
-    while any(os.path.exists("/proc/%d" % pid) for pid in pids) and time.monotonic() < end:
+    while any(_alive(pid) for pid in pids) and time.monotonic() < end:
         time.sleep(0.02)
+
+
+def _alive(pid):
+    """Whether a process still holds anything; in a container without an init the dead stay as zombies."""
+    try:
+        with open("/proc/%d/stat" % pid) as stream:
+            return stream.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def free_port():

@@ -9,6 +9,7 @@ A copy of this file and of what it imports lies on the host and runs there witho
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 
 from ..errors import PtnetError
@@ -26,7 +27,12 @@ WAIT = 60
 _STEP = 0.5
 
 
-def restore(system=None, device=None, open_record=Record, wait=WAIT, say=print):
+def _say(line):
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def restore(system=None, device=None, open_record=Record, wait=WAIT, say=_say):
     """Make what is recorded, one by one, through the code of the modules; a failure stops only its own item.
 
     :param wait: seconds in which netmap and the interfaces may still appear (number)
@@ -90,12 +96,8 @@ def main(argv=None):
         prog="netmap-ptnet-restore", description="Restore the recorded NICs on VALE switches and parents of pipes.")
     parser.add_argument("--store", default=STORE, help="the folder with the record (default: %(default)s)")
     store = parser.parse_args(argv).store
-
-    def say(line):
-        print(line, flush=True)
-
     try:
-        return 1 if restore(open_record=lambda: Record(store), say=say) else 0
+        return 1 if restore(open_record=lambda: Record(store)) else 0
     except PtnetError as error:
-        say("nothing is restored: %s" % error)
+        _say("nothing is restored: %s" % error)
         return 1

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import types
 
@@ -144,6 +145,7 @@ def event(data, host="hv1", uuid="1", action="ansible.builtin.command", **task):
 def callback():
     plugin = CallbackModule()
     plugin._display = Sink()
+    plugin._plugin_options = {"failure_file": None}
     return plugin
 
 
@@ -152,7 +154,7 @@ def recap(callback):
         processed={"hv1": 1}, summarize=lambda host: dict.fromkeys(
             ("ok", "changed", "failures", "unreachable", "rescued", "ignored"), 0)))
     rows = [line.split() for line in callback._display.lines if line.startswith(("  hv", "  build"))]
-    return {row[0]: row[5] for row in rows}
+    return {row[0]: row[5].partition("module_starts=")[2] for row in rows}
 
 
 def test_items_are_counted_one_by_one_and_for_the_host_that_ran_them(callback):
@@ -179,6 +181,22 @@ def test_a_polled_job_counts_every_poll(callback):
 def test_the_status_of_a_good_task(callback, data, status):
     callback.v2_runner_on_ok(event(data))
     assert callback._display.lines[0].split()[0] == status
+
+
+def test_the_recap_is_what_molecule_searches_for_changes(callback):
+    callback.v2_playbook_on_stats(types.SimpleNamespace(processed={"hv1": 1}, summarize=lambda host: dict(
+        dict.fromkeys(("ok", "failures", "unreachable", "rescued", "ignored"), 0), changed=2)))
+    assert "changed=2 " in callback._display.lines[-1]
+
+
+def test_the_last_failure_is_written_down_unless_ignored(callback, tmp_path):
+    callback._plugin_options = {"failure_file": str(tmp_path / "failure.json")}
+    callback.v2_runner_on_failed(event({"msg": "no"}), ignore_errors=True)
+    assert not (tmp_path / "failure.json").exists()
+    callback.v2_runner_on_failed(event({"msg": "no"}))
+    callback.v2_runner_on_unreachable(event({"msg": "no", "unreachable": True}, host="hv2"))
+    assert json.loads((tmp_path / "failure.json").read_text()) == {
+        "host": "hv2", "task": "vms: Start", "action": "ansible.builtin.command", "unreachable": True}
 
 
 def test_a_skipped_task_is_silent_and_an_ignored_failure_short(callback):

@@ -102,8 +102,8 @@ def test_a_device_that_cannot_be_opened_is_a_warning(system, netmap, tmp_path):
 
 @pytest.mark.parametrize(("text", "expected"), [
     ('ID=debian\nVERSION_ID="12"\n', ("debian", "12", [])),
-    ("# x\nID=\"rocky\"\nVERSION_ID='9.4'\nID_LIKE=\"rhel centos fedora\"\n", ("rocky", "9.4", ["rhel", "centos",
-                                                                                              "fedora"])),
+    ("# x\nID=\"rocky\"\nVERSION_ID='9.4'\nID_LIKE=\"rhel centos fedora\"\n",
+     ("rocky", "9.4", ["rhel", "centos", "fedora"])),
     ("ID=arch\n", ("arch", "", []))])
 def test_distribution(tmp_path, text, expected):
     (tmp_path / "os-release").write_text(text)

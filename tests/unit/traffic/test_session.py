@@ -10,6 +10,7 @@ import glob
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -19,7 +20,15 @@ import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.traffic import output, pktgen, session
 
-DOUBLE = os.path.join(os.path.dirname(__file__), "double_of_pkt_gen.py")
+
+@pytest.fixture(scope="module")
+def double(tmp_path_factory):
+    """The double as a program, run by the Python of these tests (path)."""
+    source = os.path.join(os.path.dirname(__file__), "double_of_pkt_gen.py")
+    program = tmp_path_factory.mktemp("double") / "pkt-gen"
+    program.write_text('#!/bin/sh\nexec "%s" "%s" "$@"\n' % (sys.executable, source))
+    program.chmod(0o755)
+    return str(program)
 
 
 def declared(port, function, **more):
@@ -40,7 +49,7 @@ def alive(group):
 
 
 @pytest.fixture
-def measure(tmp_path, monkeypatch):
+def measure(tmp_path, monkeypatch, double):
     monkeypatch.setattr(session, "STEP", 0.01)
     monkeypatch.setattr(session, "GRACE", 1)
     started = []
@@ -53,7 +62,7 @@ def measure(tmp_path, monkeypatch):
 
     def run(*runs, idle=0.05, timeout=5):
         checked = [pktgen.check(one) for one in runs]
-        return session.measure(checked, DOUBLE, 0, idle, timeout, tempfile.mkdtemp(dir=tmp_path))
+        return session.measure(checked, double, 0, idle, timeout, tempfile.mkdtemp(dir=tmp_path))
     yield run
     assert started
     for process in started:
@@ -190,18 +199,18 @@ def test_missing_pkt_gen_says_what_to_install():
         session.locate("no-such-pkt-gen")
 
 
-def test_the_double_speaks_as_the_real_one():
-    words = [DOUBLE, "-i", "vale1:a", "-f", "rx", "-w", "0", "-n", "100"]
+def test_the_double_speaks_as_the_real_one(double):
+    words = [double, "-i", "vale1:a", "-f", "rx", "-w", "0", "-n", "100"]
     printed = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10)
     assert output.RECEIVING.search(printed.stderr)
     assert output.measured(printed.stderr + printed.stdout, "rx")["packets"] == 100
 
 
-def test_what_was_discarded_is_not_counted(tmp_path, monkeypatch):
+def test_what_was_discarded_is_not_counted(tmp_path, monkeypatch, double):
     monkeypatch.setattr(session, "STEP", 0.01)
     monkeypatch.setattr(session.background, "wanted_since", lambda _folder: time.monotonic())
     run = pktgen.check(declared("vale1:b", "rx", packets=100))
-    (rx,) = session._receive([run], DOUBLE, {"discard": 0.02, "idle": 0.05, "timeout": 5}, str(tmp_path), list)
+    (rx,) = session._receive([run], double, {"discard": 0.02, "idle": 0.05, "timeout": 5}, str(tmp_path), list)
     assert [line.split()[:2] for line in rx["log"] if line.startswith("Received")] == [["Received", "100"]]
 
 

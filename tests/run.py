@@ -1,0 +1,188 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``make test``: every stage one after the other, then what each came to. Usage: tests/run.py [STAGE ...]
+
+A stage that fails stops no other one. Exit status: 0 none failed, 1 some did, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import lab
+import sanity
+from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
+
+MOLECULE = "molecule"  # the lab_name of its machines
+MOLECULE_BOUND = 20 * 60  # seconds of one attempt; images and builds from nothing are in it
+# Modules that a second, idle converge may start: in an emulated machine each start takes seconds.
+BUDGET = {"hv1": 25, "vm1": 15}
+# ansible-core's two rows: 2.19 is the last for Python 3.11, newer ones want 3.12.
+NEW_ROW, OLD_ROW = ("3.14", "3.13", "3.12"), ("3.11",)
+
+
+def say(text=""):
+    print(text, flush=True)
+
+
+def run(*argv, **environment):
+    """Run a program in the checkout with our own output. Returns whether it ended well (bool)."""
+    return subprocess.run(argv, cwd=lab.ROOT, env=dict(os.environ, **environment), check=False).returncode == 0
+
+
+def result(*passed):
+    return ("passed" if all(passed) else "failed"), ""
+
+
+def lint():
+    return result(run("tests/lint"))
+
+
+def sanity_tests():
+    return result(run("tests/sanity"))
+
+
+def unit():
+    return result(run(os.path.join(sys.prefix, "bin/pytest")))
+
+
+def other_core():
+    """Sanity and unit tests in a second environment, with the ansible-core of another Python."""
+    versions = NEW_ROW if sys.version_info < (3, 12) else OLD_ROW
+    python = next(filter(None, map(sanity.interpreter, versions)), None)
+    if not python:
+        return "skipped", "no Python %s on this machine" % " or ".join(versions)
+    venv = os.path.join(".cache", "venv-" + os.path.basename(python))
+    if not run("tests/setup", VENV=venv, PYTHON=python):
+        return "failed", "no environment with %s" % python
+    core = subprocess.run([os.path.join(venv, "bin/ansible"), "--version"], cwd=lab.ROOT, check=True,
+                          stdout=subprocess.PIPE, text=True).stdout.splitlines()[0]
+    note = "%s, %s" % (core, os.path.basename(python))
+    say(note)
+    # Both run, whatever the first one says.
+    return result(run(os.path.join(venv, "bin/pytest")), run("tests/sanity", VENV=venv))[0], note
+
+
+def molecule():
+    """The scenario on emulated machines; once more from fresh ones when a machine hung."""
+    given = lab.variables()
+    reasons = lab.sources_unreachable(given)
+    if reasons:
+        lab.explain_unreachable(reasons)
+        return "skipped", "cannot be had: " + ", ".join(reasons)
+    keep = (lab.knob("KEEP") or "no").lower() not in ("no", "false", "0")
+    notes = []
+    try:
+        for last in (False, True):
+            lab.remove(MOLECULE)
+            failure, hang, note = molecule_once(given, keep)
+            notes.append(note)
+            if not hang or last:
+                break
+            notes.append("a machine hung, done twice")
+            say("\nAn emulated machine hung: %s. Starting over once, from fresh machines." % hang)
+    finally:
+        if not keep:
+            lab.remove(MOLECULE)
+    return "failed" if failure else "passed", "; ".join(filter(None, [failure, *notes]))
+
+
+def molecule_once(given, keep):
+    """One attempt: why it failed, why that looks like a machine that hangs, and what to note (each str or empty)."""
+    folder = os.path.join(lab.cache(), MOLECULE)
+    report = os.path.join(lab.cache(), "report-" + MOLECULE)
+    for path in (folder, report):
+        shutil.rmtree(path, ignore_errors=True)
+    given = dict(given, lab_name=MOLECULE, check_report_folder=report, check_rerun="make molecule")
+    with lab.ansible(MOLECULE, given) as (environment, arguments):
+        environment.update(MOLECULE_EPHEMERAL_DIRECTORY=folder, NETMAP_PTNET_REPORT=report,
+                           NETMAP_PTNET_INVENTORY=lab.inventory(MOLECULE))
+        late = threading.Event()
+        process = subprocess.Popen(
+            ["molecule", "test", "--destroy", "never" if keep else "always", "--", *arguments], env=environment,
+            cwd=lab.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+
+        def end():
+            late.set()
+            lab.end_marked(environment[lab.RUN_MARK])
+
+        bound = threading.Timer(MOLECULE_BOUND, end)
+        bound.start()
+        try:
+            starts = follow(process.stdout)
+            status = process.wait()
+        finally:
+            bound.cancel()
+    if late.is_set():
+        hang = "no end after %d min" % (MOLECULE_BOUND // 60)
+    else:
+        hang = lab.hung(MOLECULE) if status else ""
+    note = "again: %s" % ", ".join("%d module starts on %s" % (starts[name], name) for name in BUDGET if name in starts)
+    if status:
+        return "molecule failed", hang, ""
+    over = [name for name, limit in BUDGET.items() if not 0 < starts.get(name, 0) <= limit]
+    return ", ".join("more than %d on %s" % (BUDGET[name], name) for name in over), "", note
+
+
+def follow(stream):
+    """Print what molecule says. Returns the module starts of its second converge (dict of host: int)."""
+    step, starts = "", {}
+    for line in stream:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", line)
+        begun = re.match(r"INFO .* (\w+): Executing", plain)
+        step = begun[1] if begun else step
+        count = re.match(r" +(\S+) +ok=\d.*module_starts=(\d+)", plain)
+        if count and step == "idempotence":
+            starts[count[1]] = int(count[2])
+    return starts
+
+
+STAGES = {"lint": lint, "sanity": sanity_tests, "unit": unit, "other-core": other_core, "molecule": molecule}
+
+
+def main(wanted):
+    unknown = [name for name in wanted if name not in STAGES]
+    if unknown:
+        raise PtnetError("there is no such stage", found=", ".join(unknown), expected=", ".join(STAGES))
+    lab.variables()  # a knob that cannot be is told now, not after a quarter of an hour
+    os.environ["VENV"] = sys.prefix
+    os.environ.setdefault(lab.RUN_MARK, str(os.getpid()))
+    rows = []
+    for name in wanted or STAGES:
+        say("\n=== %s %s" % (name, "=" * (70 - len(name))))
+        begin = time.monotonic()
+        try:
+            outcome, note = STAGES[name]()
+        except (PtnetError, OSError, subprocess.SubprocessError) as error:
+            outcome, note = "failed", getattr(error, "message", None) or str(error)
+        rows.append((name, outcome, time.monotonic() - begin, note))
+        say("=== %s %s after %d min %d s" % (name, outcome, *divmod(int(rows[-1][2]), 60)))
+    say("\n%-12s  %-8s  %10s" % ("stage", "result", "time"))
+    for name, outcome, seconds, note in rows:
+        say(("%-12s  %-8s  %3d min %2d s  %s" % (name, outcome, *divmod(int(seconds), 60), note)).rstrip())
+    count = [sum(row[1] == outcome for row in rows) for outcome in ("passed", "failed", "skipped")]
+    say("%d passed, %d failed, %d skipped" % tuple(count))
+    return 1 if count[1] else 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as CI ends a job
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except PtnetError as error:
+        print("tests: %s" % error.message, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        lab.end_marked(os.environ[lab.RUN_MARK])
+        say("\ninterrupted; the next run begins with fresh machines")
+        sys.exit(130)
