@@ -27,6 +27,7 @@ help:
 #|   SNAPSHOT          no: boot machines from cold                           (default: yes)
 #|   MIRROR            Debian mirror for the lab's image                     (default: mmdebstrap's own)
 #|   CHECK_SECONDS     how long each sender sends                            (default: 3)
+#|   KEEP              yes: make test leaves its machines running            (default: no)
 #|   LAB_CACHE         where images, sources and builds are kept             (default: ~/.cache/netmap-ptnet)
 #|   PYTHON            the interpreter for the environment, 3.11 or newer
 #|   VERBOSE           -v to -vvvv for ansible-playbook
@@ -63,4 +64,4 @@ lock:
 	    --custom-compile-command "make lock" requirements/dev.in -o requirements/dev.txt
 
 export SOURCE_NETMAP COMMIT_NETMAP SOURCE_QEMU COMMIT_QEMU FROM ACCELERATOR MEMORY CPUS SNAPSHOT MIRROR
-export CHECK_SECONDS LAB_CACHE PYTHON VERBOSE
+export CHECK_SECONDS LAB_CACHE PYTHON VERBOSE KEEP

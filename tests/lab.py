@@ -54,22 +54,30 @@ def variables():
     :raises PtnetError: a knob that cannot be
     """
     given = {
-        "lab_cache": cache(), "lab_mirror": knob("MIRROR"), "lab_accelerator": knob("ACCELERATOR"),
+        "lab_cache": cache(), "lab_mirror": knob("MIRROR"),
+        "lab_accelerator": word("ACCELERATOR", "auto", "kvm", "tcg"),
         "lab_memory": _number("MEMORY", 1024, 65536), "lab_cpus": _number("CPUS", 1, 64),
         "check_seconds": _number("CHECK_SECONDS", 1, 60),
         "netmap_source": knob("SOURCE_NETMAP"), "netmap_commit": knob("COMMIT_NETMAP"),
         "qemu_source": knob("SOURCE_QEMU"), "qemu_commit": knob("COMMIT_QEMU"),
-        "lab_snapshot": None if knob("SNAPSHOT") is None else knob("SNAPSHOT").lower() not in ("no", "false", "0"),
+        "lab_snapshot": {"yes": True, "no": False}.get(word("SNAPSHOT", "yes", "no")),
     }
-    if knob("ACCELERATOR") not in (None, "auto", "kvm", "tcg"):
-        raise PtnetError("ACCELERATOR is refused", found=knob("ACCELERATOR"), expected="auto, kvm or tcg")
-    if knob("FROM") not in (None, *STEPS):
-        raise PtnetError("FROM is refused", found=knob("FROM"), expected=", ".join(STEPS))
+    word("FROM", *STEPS)
     for name in ("netmap_source", "qemu_source"):
         # A path counts from where make was called, the modules run elsewhere.
         if given[name] and os.path.exists(given[name]):
             given[name] = os.path.abspath(given[name])
     return {name: value for name, value in given.items() if value is not None}
+
+
+def word(name, *allowed):
+    """A knob that is one of some words, None when it is not set (str).
+
+    :raises PtnetError: it is another
+    """
+    if knob(name) not in (None, *allowed):
+        raise PtnetError("%s is refused" % name, found=knob(name), expected="one of " + ", ".join(allowed))
+    return knob(name)
 
 
 def _number(name, low, high):

@@ -78,7 +78,7 @@ def molecule():
     if reasons:
         lab.explain_unreachable(reasons)
         return "skipped", "cannot be had: " + ", ".join(reasons)
-    keep = (lab.knob("KEEP") or "no").lower() not in ("no", "false", "0")
+    keep = lab.word("KEEP", "yes", "no") == "yes"
     notes = []
     try:
         for last in (False, True):
@@ -103,8 +103,10 @@ def molecule_once(given, keep):
         shutil.rmtree(path, ignore_errors=True)
     given = dict(given, lab_name=MOLECULE, check_report_folder=report, check_rerun="make molecule")
     with lab.ansible(MOLECULE, given) as (environment, arguments):
-        environment.update(MOLECULE_EPHEMERAL_DIRECTORY=folder, NETMAP_PTNET_REPORT=report,
-                           NETMAP_PTNET_INVENTORY=lab.inventory(MOLECULE))
+        environment.update(
+            NETMAP_PTNET_REPORT=report, NETMAP_PTNET_INVENTORY=lab.inventory(MOLECULE),
+            MOLECULE_EPHEMERAL_DIRECTORY=folder, MOLECULE_GLOB="molecule/*/molecule.yml",
+            MOLECULE_COMMAND_BORDERS="no", PY_COLORS=str(int(sys.stdout.isatty())))
         late = threading.Event()
         process = subprocess.Popen(
             ["molecule", "test", "--destroy", "never" if keep else "always", "--", *arguments], env=environment,
@@ -117,34 +119,42 @@ def molecule_once(given, keep):
         bound = threading.Timer(MOLECULE_BOUND, end)
         bound.start()
         try:
-            starts = follow(process.stdout)
+            starts, missing = follow(process.stdout)
             status = process.wait()
         finally:
             bound.cancel()
     if late.is_set():
-        hang = "no end after %d min" % (MOLECULE_BOUND // 60)
-    else:
-        hang = lab.hung(MOLECULE) if status else ""
-    note = "again: %s" % ", ".join("%d module starts on %s" % (starts[name], name) for name in BUDGET if name in starts)
+        return "no end", "no end after %d min" % (MOLECULE_BOUND // 60), ""
     if status:
-        return "molecule failed", hang, ""
+        return "molecule ended with %d" % status, lab.hung(MOLECULE), ""
+    if missing:
+        return "molecule left out " + ", ".join(missing), "", ""
+    counted = ", ".join("%d on %s" % (starts.get(name, 0), name) for name in BUDGET)
+    # None at all means that nothing was counted.
     over = [name for name, limit in BUDGET.items() if not 0 < starts.get(name, 0) <= limit]
-    return ", ".join("more than %d on %s" % (BUDGET[name], name) for name in over), "", note
+    return "too many module starts" if over else "", "", "module starts of the second converge: " + counted
 
 
 def follow(stream):
-    """Print what molecule says. Returns the module starts of its second converge (dict of host: int)."""
-    step, starts = "", {}
+    """Print what molecule says.
+
+    :returns: the module starts of its second converge (dict of host: int), and the steps without a playbook, which
+        molecule takes for done (list of str)
+    """
+    step, starts, missing = "", {}, []
     for line in stream:
         sys.stdout.write(line)
         sys.stdout.flush()
         plain = re.sub(r"\x1b\[[0-9;]*m", "", line)
-        begun = re.match(r"INFO .* (\w+): Executing", plain)
+        # With colours "default ➜ converge: Executing", without "[default > converge] Executing".
+        begun = re.match(r"INFO .* (\w+)[]:]+ Executing", plain)
         step = begun[1] if begun else step
         count = re.match(r" +(\S+) +ok=\d.*module_starts=(\d+)", plain)
         if count and step == "idempotence":
             starts[count[1]] = int(count[2])
-    return starts
+        if "Executed: Missing playbook" in plain and plain.startswith("WARNING"):
+            missing.append(step)
+    return starts, missing
 
 
 STAGES = {"lint": lint, "sanity": sanity_tests, "unit": unit, "other-core": other_core, "molecule": molecule}
@@ -154,7 +164,9 @@ def main(wanted):
     unknown = [name for name in wanted if name not in STAGES]
     if unknown:
         raise PtnetError("there is no such stage", found=", ".join(unknown), expected=", ".join(STAGES))
-    lab.variables()  # a knob that cannot be is told now, not after a quarter of an hour
+    # A knob that cannot be is told now, not after a quarter of an hour.
+    lab.variables()
+    lab.word("KEEP", "yes", "no")
     os.environ["VENV"] = sys.prefix
     os.environ.setdefault(lab.RUN_MARK, str(os.getpid()))
     rows = []

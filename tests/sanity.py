@@ -58,7 +58,7 @@ def copy(target):
 
 
 def interpreter(version):
-    """A Python of this version, such as 3.9, that works here (path), or None. A name in PATH may have nothing behind it."""
+    """A Python of this version, such as 3.9, that works here (path), or None. A name in PATH may be an empty shim."""
     for place in [*os.environ["PATH"].split(os.pathsep), *glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin"))]:
         path = os.path.join(place, "python" + version)
         if os.access(path, os.X_OK) and subprocess.run([path, "-c", "import venv, ensurepip"], check=False,

@@ -17,7 +17,7 @@ description:
   - A failure shows the step, the reason, the last lines of the logs that the module returned, and what to do next.
   - Ends with a recap that counts the modules started on each host, and with the slowest tasks.
   - An action that starts several modules, such as M(ansible.builtin.template), counts once.
-  - Skipped tasks, includes and checks of role arguments show with C(-v), and so do whole results.
+  - Skipped tasks, includes, facts that are set and assertions that hold show with C(-v), and so do whole results.
 requirements:
   - set as C(stdout_callback) in the configuration
 extends_documentation_fragment:
@@ -60,6 +60,8 @@ from ansible.plugins.callback import CallbackBase
 from ansible_collections.netmap.ptnet.plugins.plugin_utils import progress as words
 
 SLOWEST = 5
+# Actions of the controller alone that tell a person nothing while they succeed.
+SILENT = ("assert", "set_fact", "validate_argument_spec")
 COLORS = {"ok": C.COLOR_OK, "changed": C.COLOR_CHANGED, "started": C.COLOR_CHANGED, "skipped": C.COLOR_SKIP,
           "ignored": C.COLOR_SKIP, "FAILED": C.COLOR_ERROR, "UNREACHABLE": C.COLOR_UNREACHABLE}
 
@@ -147,7 +149,8 @@ class CallbackModule(CallbackBase):
         name, seconds = self._lap(result, not item)
         where = words.place(result.host.get_name(), task.delegate_to, self._get_item_label(data) if item else None)
         self._started(result, words.module_starts(task.action, status, data))
-        quiet = isinstance(task, TaskInclude) or task.action.endswith("validate_argument_spec") or status == "skipped"
+        quiet = isinstance(task, TaskInclude) or status == "skipped" or (
+            status == "ok" and task.action.rpartition(".")[2] in SILENT)
         verbose = self._display.verbosity > 0
         message = task.action in C._ACTION_DEBUG and status in ("ok", "changed")
         if message:

@@ -127,7 +127,10 @@ def _pipe_cases(ports, host, parents):
         if peer is None:
             groups.setdefault((vm, host), []).append((interface, "netmap:" + end.peer().kernel_name()))
         elif end.end == "{":
-            groups.setdefault((vm, peer[0]), []).append((interface, peer[1]))
+            between, link = (vm, peer[0]), (interface, peer[1])
+            if between[::-1] in groups:
+                between, link = between[::-1], link[::-1]
+            groups.setdefault(between, []).append(link)
         baselines.setdefault(vm, end.parent)
     cases = []
     room = {parent["name"]: int(parent.get("pipes") or 1) - len(used.get(parent["name"], ())) for parent in parents}
@@ -143,7 +146,8 @@ def _pipe_cases(ports, host, parents):
         baseline = native if native in known else None
         cases.append(_case("pipes-%s-to-%s" % (vm, peer), "%s → %s → %s" % (vm, what, peer), vm, peer, links, True,
                            baseline, [vm, baselines[vm], peer]))
-        cases.append(_case("pipes-%s-to-%s" % (peer, vm), "%s → %s → %s" % (peer, what, vm), peer, vm,
+        back = "pipes-%s-to-%s" % (peer, vm) + ("-back" if peer == vm else "")
+        cases.append(_case(back, "%s → %s → %s" % (peer, what, vm), peer, vm,
                            [(end, start) for start, end in links], True, baseline, [peer, baselines[vm], vm]))
     return cases
 

@@ -23,15 +23,8 @@ author:
   - netmap.ptnet contributors (@netmap-ptnet)
 extends_documentation_fragment:
   - netmap.ptnet.attributes
+  - netmap.ptnet.build
 options:
-  state:
-    description:
-      - V(present) builds if needed and installs.
-      - V(built) makes the build archive in the store and installs nothing.
-      - V(absent) removes what this module installed for O(kernel_release), and nothing else.
-    type: str
-    choices: [present, built, absent]
-    default: present
   source:
     description:
       - A git address, a directory, or a C(.tar) archive, compressed or not.
@@ -44,17 +37,6 @@ options:
       - A full commit id needs no network once it is in the store; a tag or a branch is looked up on every run.
     type: str
     default: 89607e1406c1fa5ac2106bd2ff33417f090c0d60
-  archive:
-    description:
-      - A build archive, on the managed machine, that this module made with O(state=built), perhaps on another machine.
-      - It is checked against O(kernel_release) and the architecture; the options of the build are ignored.
-    type: path
-  identity:
-    description:
-      - The identity of the wanted build. If that build is in the store, O(archive) need not exist.
-      - An earlier build that is still kept is gone back to in this way.
-      - In check mode O(archive) need not exist either.
-    type: str
   kernel_release:
     description:
       - The kernel to build for, as C(uname -r) prints it. Default is the running kernel.
@@ -85,25 +67,16 @@ options:
   apps:
     description:
       - Applications to build, named as in netmap's C(configure --show-apps).
-      - The application C(bridge) has the name of a command of iproute2 and may come before it in the search path.
+      - The application C(bridge) is left out by default. It has the name of a command of iproute2 and may come before
+        it in the search path.
     type: list
     elements: str
-    default: [bridge, lb, pkt-gen, vale-ctl]
+    default: [lb, pkt-gen, vale-ctl]
   prefix:
     description:
       - Where applications and headers are installed.
     type: path
     default: /usr/local
-  jobs:
-    description:
-      - How many compilers run at a time. Default is the number of CPUs.
-    type: int
-  store:
-    description:
-      - The directory that keeps sources, build archives, installed builds and logs.
-      - C(log/progress-netmap.log) in it shows each step of a build under way.
-    type: path
-    default: /var/lib/netmap-ptnet
 """
 
 EXAMPLES = r"""
@@ -198,21 +171,17 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.build.netmap import S
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
 
 ARGUMENT_SPEC = {
-    "state": {"type": "str", "choices": ["present", "built", "absent"], "default": "present"},
+    **engine.OPTIONS,
     "source": {"type": "str", "default": "https://github.com/luigirizzo/netmap.git"},
     "commit": {"type": "str", "default": "89607e1406c1fa5ac2106bd2ff33417f090c0d60"},
-    "archive": {"type": "path"},
-    "identity": {"type": "str"},
     "kernel_release": {"type": "str"},
     "kernel_dir": {"type": "path"},
     "kernel_sources": {"type": "path"},
     "drivers": {"type": "list", "elements": "str", "default": []},
     "subsystems": {"type": "list", "elements": "str", "choices": list(SUBSYSTEMS),
                    "default": ["vale", "pipe", "monitor", "generic", "ptnetmap", "null"]},
-    "apps": {"type": "list", "elements": "str", "default": ["bridge", "lb", "pkt-gen", "vale-ctl"]},
+    "apps": {"type": "list", "elements": "str", "default": ["lb", "pkt-gen", "vale-ctl"]},
     "prefix": {"type": "path", "default": "/usr/local"},
-    "jobs": {"type": "int"},
-    "store": {"type": "path", "default": "/var/lib/netmap-ptnet"},
 }
 
 

@@ -21,15 +21,8 @@ author:
   - netmap.ptnet contributors (@netmap-ptnet)
 extends_documentation_fragment:
   - netmap.ptnet.attributes
+  - netmap.ptnet.build
 options:
-  state:
-    description:
-      - V(present) builds if needed and installs.
-      - V(built) makes the build archive in the store and installs nothing.
-      - V(absent) removes what this module installed below O(prefix), and nothing else.
-    type: str
-    choices: [present, built, absent]
-    default: present
   source:
     description:
       - A git address, a directory, or a C(.tar) archive, compressed or not.
@@ -42,17 +35,6 @@ options:
       - A full commit id needs no network once it is in the store; a tag or a branch is looked up on every run.
     type: str
     default: 292a8b6145726f8d4de0b18340fb4866ea4e49ff
-  archive:
-    description:
-      - A build archive, on the managed machine, that this module made with O(state=built), perhaps on another machine.
-      - The options of the build are ignored; it is installed below the prefix that it was built for.
-    type: path
-  identity:
-    description:
-      - The identity of the wanted build. If that build is in the store, O(archive) need not exist.
-      - An earlier build that is still kept is gone back to in this way.
-      - In check mode O(archive) need not exist either.
-    type: str
   netmap:
     description:
       - Where netmap's headers are. A directory that has C(net/netmap.h), the top of netmap's source, or a build archive
@@ -85,16 +67,6 @@ options:
     type: dict
     default:
       https://git.qemu.org/git/: https://github.com/qemu/
-  jobs:
-    description:
-      - How many compilers run at a time. Default is the number of CPUs.
-    type: int
-  store:
-    description:
-      - The directory that keeps sources, build archives, installed builds and logs.
-      - C(log/progress-qemu.log) in it shows each step of a build under way.
-    type: path
-    default: /var/lib/netmap-ptnet
 """
 
 EXAMPLES = r"""
@@ -207,18 +179,14 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.build.qemu import Qem
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
 
 ARGUMENT_SPEC = {
-    "state": {"type": "str", "choices": ["present", "built", "absent"], "default": "present"},
+    **engine.OPTIONS,
     "source": {"type": "str", "default": "https://github.com/netmap-unipi/qemu"},
     "commit": {"type": "str", "default": "292a8b6145726f8d4de0b18340fb4866ea4e49ff"},
-    "archive": {"type": "path"},
-    "identity": {"type": "str"},
     "netmap": {"type": "path"},
     "configure_options": {"type": "list", "elements": "str", "default": []},
     "targets": {"type": "list", "elements": "str", "default": ["x86_64-softmmu"]},
     "prefix": {"type": "path", "default": "/opt/ptnet-qemu"},
     "submodule_rewrites": {"type": "dict", "default": {"https://git.qemu.org/git/": "https://github.com/qemu/"}},
-    "jobs": {"type": "int"},
-    "store": {"type": "path", "default": "/var/lib/netmap-ptnet"},
 }
 
 

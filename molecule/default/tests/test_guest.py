@@ -16,8 +16,8 @@ testinfra_hosts = ["netmap_guests"]
 
 
 def test_every_port_has_the_driver_and_its_name(host):
-    drivers = host.check_output(
-        "cd /sys/class/net && for name in *; do echo $name $(ethtool -i $name 2>/dev/null | sed -n 's/^driver: //p'); done")
+    drivers = host.check_output("cd /sys/class/net && for name in *; do "
+                                "echo $name $(ethtool -i $name 2>/dev/null | sed -n 's/^driver: //p'); done")
     rows = [row.split() for row in drivers.splitlines()]
     assert [row[0] for row in rows if row[1:] == ["ptnetmap-guest-drivers"]] == ["ptnet%d" % n for n in range(PORTS)]
 

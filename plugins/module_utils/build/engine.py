@@ -32,6 +32,14 @@ from .install import Installed
 from .source import open_source
 from .store import Store
 
+# What every module on this engine takes; documented in doc_fragments/build.py.
+OPTIONS = {
+    "state": {"type": "str", "choices": ["present", "built", "absent"], "default": "present"},
+    "archive": {"type": "path"},
+    "identity": {"type": "str"},
+    "jobs": {"type": "int"},
+    "store": {"type": "path", "default": "/var/lib/netmap-ptnet"},
+}
 CONFIGURE_SECONDS = 3600
 MAKE_SECONDS = 6 * 3600
 

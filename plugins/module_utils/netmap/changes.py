@@ -21,20 +21,35 @@ from .device import Device, call, entries
 SWITCH_PORTS_MAX = abi.BRIDGE_PORTS - 2
 
 
+class Unloaded:
+    """Stands in for the device, and for :class:`Changes`, where netmap is not loaded: no port is anywhere."""
+
+    @staticmethod
+    def entries():
+        return []
+
+
 class ChangeableDevice(Device):
     """The device, with the way to change it."""
 
     @contextlib.contextmanager
-    def changing(self, purpose):
+    def changing(self, purpose, absent=False):
         """Hold the host-wide lock and yield :class:`Changes`.
 
         netmap panics when the same port is created, attached or deleted twice at once (seen 2 of 2).
 
         :param purpose: shown to whoever waits for the lock (str)
+        :param absent: ports shall only go; where netmap is not loaded they are gone, and :class:`Unloaded` is yielded
         :raises PtnetError: the lock was not free in time, with its holder
         """
-        with self.locked(purpose), self.node() as node:
-            yield Changes(node, self.driver_of)
+        with self.locked(purpose), contextlib.ExitStack() as stack:
+            try:
+                changes = Changes(stack.enter_context(self.node()), self.driver_of)
+            except PtnetError as error:
+                if not (absent and error.facts.get("device_absent")):
+                    raise
+                changes = Unloaded
+            yield changes
 
 
 class Changes:

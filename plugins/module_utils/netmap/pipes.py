@@ -11,7 +11,7 @@ from ..change import Change
 from ..errors import PtnetError
 from ..kernel.modules import platform
 from . import names, parameters
-from .changes import ChangeableDevice
+from .changes import ChangeableDevice, Unloaded
 from .record import Record
 
 SHAPE = ("tx_slots", "rx_slots", "tx_rings", "rx_rings")
@@ -36,13 +36,16 @@ def act(params, check_mode, system=None, device=None, open_record=Record, keep=N
         result = _run(params, wanted, system, open_record(), None, True, keep)
         warnings = ["netmap is not loaded: predicted as if it were, with no persistent port"]
         return dict(result, warnings=warnings + result.get("warnings", []))
-    with device.changing("netmap_pipe") as changes:
-        return _run(params, wanted, system, open_record(), changes, check_mode, keep)
+    with device.changing("netmap_pipe", absent=params["state"] == "absent") as changes:
+        return _run(params, wanted, system, open_record(), None if changes is Unloaded else changes, check_mode, keep)
 
 
 def _run(params, wanted, system, record, changes, check_mode, keep):
     entries = changes.entries() if changes else []
     drivers = {name: system.driver_of(name) for name in set(wanted) | set(record.parents)}
+    if changes is None and params["state"] == "absent":
+        # Without netmap an interface of a parent's name is somebody else's.
+        drivers = dict.fromkeys(drivers)
     attached = {entry.port for entry in entries}
     shapes = {name: _shape(changes.info(name)) for name in sorted(record.parents)
               if changes and drivers[name] == "" and name not in attached}

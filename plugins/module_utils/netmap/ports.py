@@ -11,7 +11,7 @@ from ..change import Change
 from ..errors import PtnetError
 from ..kernel.modules import platform
 from . import names, parameters
-from .changes import SWITCH_PORTS_MAX, ChangeableDevice
+from .changes import SWITCH_PORTS_MAX, ChangeableDevice, Unloaded
 from .record import Record
 
 ATTACH = "attach"
@@ -36,19 +36,11 @@ def act(params, check_mode, system=None, device=None, open_record=Record, keep=N
     system = system or platform()
     device = device or ChangeableDevice(system.driver_of)
     if not check_mode:
-        with device.changing("vale_port %s" % switch) as changes:
+        with device.changing("vale_port %s" % switch, absent=params["state"] == "absent") as changes:
             return _run(params, switch, wanted, system, open_record(), changes, changes, keep)
     # A play in check mode did not load netmap; the real one would have, with nothing attached yet.
     reader = device if system.loaded() else Unloaded
     return _run(params, switch, wanted, system, open_record(), reader, None, keep)
-
-
-class Unloaded:
-    """Stands in for the device where check mode finds netmap not loaded."""
-
-    @staticmethod
-    def entries():
-        return []
 
 
 def _run(params, switch, wanted, system, record, reader, changes, keep):
@@ -76,7 +68,7 @@ def _run(params, switch, wanted, system, record, reader, changes, keep):
     result = dict(change.result(), switch=switch, ports=described(final, seen))
     warnings += ["%s is stuck: it was opened or queried while attached; only a reboot frees it" % entry.name
                  for entry in entries if entry.stuck]
-    if reader is Unloaded:
+    if reader is Unloaded and changes is None:
         warnings.append("netmap is not loaded: predicted as if it were, with no port on any switch")
     return dict(result, warnings=warnings) if warnings else result
 

@@ -34,7 +34,7 @@ def test_netmap_arguments_by_default(headers):
     recipe.preflight()
     assert recipe.arguments() == [
         "--kernel-dir=%s" % headers, "--prefix=/usr/local", "--no-utils", "--no-drivers",
-        "--apps=bridge,lb,pkt-gen,vale-ctl", "--enable-vale", "--enable-pipe", "--enable-monitor", "--enable-generic",
+        "--apps=lb,pkt-gen,vale-ctl", "--enable-vale", "--enable-pipe", "--enable-monitor", "--enable-generic",
         "--enable-ptnetmap", "--disable-sink", "--disable-extmem", "--enable-null"]
 
 

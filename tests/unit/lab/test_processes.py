@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.lab import processes
@@ -23,8 +25,12 @@ def start():
     started = []
 
     def run(*words):
-        started.append(subprocess.Popen(["sh", "-c", "read line", *words], stdin=subprocess.PIPE))
-        return started[-1]
+        process = subprocess.Popen(["sh", "-c", "read line", *words], stdin=subprocess.PIPE)
+        started.append(process)
+        # Popen returns a moment before the kernel shows the new command line.
+        while not pathlib.Path("/proc/%d/cmdline" % process.pid).read_bytes():
+            time.sleep(0.001)
+        return process
     yield run
     for process in started:
         process.stdin.close()

@@ -168,6 +168,20 @@ def test_check_mode_before_netmap_is_loaded(machine):
     assert "not loaded" in result["warnings"][0]
 
 
+def test_what_is_to_go_is_gone_where_netmap_is_not_loaded(machine):
+    machine.run("p0", "p1")
+    machine.netmap.__init__(nics=[], lock=machine.netmap.lock)
+    machine.netmap.loaded = False
+    machine.netmap.drivers["p1"] = ""  # a bridge that somebody made since
+    predicted = machine.run("p0", state="absent", purge=True, check=True)
+    real = machine.run("p0", state="absent", purge=True)
+    assert (real["diff"], real["changed"], real["parents"]) == (predicted["diff"], True, [])
+    assert machine.record().lines() == []
+    assert not machine.run("p0", state="absent", purge=True)["changed"]
+    with pytest.raises(PtnetError, match="load netmap first"):
+        machine.run("p0")
+
+
 @pytest.mark.parametrize("number", [{"pipes": 0}, {"pipes": 51}, {"tx_slots": 0}, {"tx_slots": 4097}, {"rx_rings": 17}])
 def test_numbers_out_of_range(machine, number):
     with pytest.raises(PtnetError, match=next(iter(number))):

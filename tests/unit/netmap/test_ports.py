@@ -226,6 +226,19 @@ def test_check_mode_before_netmap_is_loaded(machine):
         machine.run(wanted=["eth1"])
 
 
+def test_what_is_to_go_is_gone_where_netmap_is_not_loaded(machine):
+    machine.run(wanted=["eth1"])
+    machine.netmap.__init__(nics=NICS, lock=machine.netmap.lock)
+    machine.netmap.loaded = False
+    predicted = machine.run(state="absent", purge=True, check=True)
+    real = machine.run(state="absent", purge=True)
+    assert (real["diff"], real["changed"], real["ports"]) == (predicted["diff"], True, [])
+    assert "warnings" not in real
+    assert machine.record().lines() == []
+    assert not machine.run(state="absent", purge=True)["changed"]
+    assert not machine.run(wanted=["eth1"], state="absent")["changed"]
+
+
 def test_a_damaged_record_is_not_overwritten(machine, tmp_path):
     (tmp_path / "ports.json").write_text("{")
     with pytest.raises(PtnetError, match="record"):

@@ -1,0 +1,102 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What ``make test`` makes of its stages, and what it reads from molecule's output."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import pathlib
+import sys
+
+import pytest
+
+TESTS = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(TESTS))
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    monkeypatch.setenv("VENV", sys.prefix)
+    monkeypatch.delenv("KEEP", raising=False)
+    specification = importlib.util.spec_from_file_location("run_of_tests", TESTS / "run.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_every_stage_runs_and_the_last_line_counts(run, monkeypatch, capsys):
+    monkeypatch.setattr(run, "STAGES", {"a": lambda: ("failed", ""), "b": lambda: ("passed", "note"),
+                                        "c": lambda: ("skipped", "no git")})
+    assert run.main([]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "1 passed, 1 failed, 1 skipped"
+    assert [line.split()[:2] for line in lines[-4:-1]] == [["a", "failed"], ["b", "passed"], ["c", "skipped"]]
+
+
+def test_a_skip_is_no_failure(run, monkeypatch):
+    monkeypatch.setattr(run, "STAGES", {"c": lambda: ("skipped", "no git")})
+    assert run.main([]) == 0
+
+
+def test_a_stage_that_cannot_start_has_failed(run, monkeypatch, capsys):
+    monkeypatch.setattr(run, "STAGES", {"a": lambda: (run.result(run.run("/no/such/program")))})
+    assert run.main([]) == 1
+    assert "/no/such/program" in capsys.readouterr().out
+
+
+def test_an_unknown_stage_is_refused(run):
+    with pytest.raises(run.PtnetError, match="lint"):
+        run.main(["lynt"])
+
+
+@pytest.mark.parametrize("text", ["INFO     default ➜ %s: Executing\n", "INFO     [default > %s] Executing\n"])
+def test_only_the_second_converge_is_counted(run, text):
+    rows = "  hv1  ok=9  changed=%d  failed=0  unreachable=0  module_starts=%d\n"
+    stream = io.StringIO(text % "converge" + rows % (3, 11) + text % "idempotence" + "\x1b[32m" + rows % (0, 6)
+                         + text % "side_effect" + rows % (0, 20))
+    assert run.follow(stream) == ({"hv1": 6}, [])
+
+
+def test_a_step_without_a_playbook_is_noticed(run):
+    stream = io.StringIO("INFO     default ➜ side_effect: Executing\n"
+                         "WARNING  default ➜ side_effect: Executed: Missing playbook (Remove it to suppress)\n"
+                         "default ➜ side_effect: Executed: Missing playbook (Remove it to suppress)\n")
+    assert run.follow(stream) == ({}, ["side_effect"])
+
+
+def molecule_that(run, monkeypatch, *outcomes):
+    """Have molecule's attempts end like this, and the machines' removal recorded. Returns that record (list)."""
+    removed, rest = [], list(outcomes)
+    monkeypatch.setattr(run.lab, "sources_unreachable", lambda given: {})
+    monkeypatch.setattr(run.lab, "remove", removed.append)
+    monkeypatch.setattr(run, "molecule_once", lambda given, keep: rest.pop(0))
+    return removed
+
+
+def test_a_hang_is_tried_again_once_and_told(run, monkeypatch):
+    removed = molecule_that(run, monkeypatch, ("ended with 2", "hv1 did not answer", ""), ("", "", "6 on hv1"))
+    assert run.molecule() == ("passed", "a machine hung, done twice; 6 on hv1")
+    assert removed == ["molecule"] * 3
+    molecule_that(run, monkeypatch, *[("ended with 2", "hv1 did not answer", "")] * 2)
+    assert run.molecule()[0] == "failed"
+
+
+def test_a_failure_is_not_tried_again(run, monkeypatch):
+    molecule_that(run, monkeypatch, ("ended with 2", "", ""))
+    assert run.molecule() == ("failed", "ended with 2")
+
+
+def test_machines_are_kept_only_when_asked(run, monkeypatch):
+    monkeypatch.setenv("KEEP", "yes")
+    removed = molecule_that(run, monkeypatch, ("", "", ""))
+    run.molecule()
+    assert removed == ["molecule"]
+
+
+def test_without_sources_molecule_is_skipped_with_the_reason(run, monkeypatch, capsys):
+    monkeypatch.setattr(run.lab, "sources_unreachable", lambda given: {"SOURCE_QEMU": "https://x: no route"})
+    assert run.molecule() == ("skipped", "cannot be had: SOURCE_QEMU")
+    assert "no route" in capsys.readouterr().out
