@@ -176,18 +176,30 @@ def end_marked(run, with_machines=False):
     """
     spared = set() if with_machines else {pid for pids in processes.machines().values() for pid in pids}
     spared |= {os.getpid(), os.getppid()}
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) in spared:
-            continue
-        try:
-            if os.stat("/proc/" + entry).st_uid != os.geteuid():
-                continue
-            with open("/proc/%s/environ" % entry, "rb") as stream:
-                marks = [item for item in stream.read().split(b"\0") if item.startswith(RUN_MARK.encode() + b"=")]
-            if marks and (run is None or marks[0] == ("%s=%s" % (RUN_MARK, run)).encode()):
-                os.kill(int(entry), signal.SIGKILL)
-        except OSError:
-            continue
+    # First politely: mmdebstrap takes its half-made file system away.
+    for number, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 2)):
+        limit = time.monotonic() + seconds
+        found = _marked(run) - spared
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        while found & _marked(run) and time.monotonic() < limit:
+            time.sleep(0.1)
+
+
+def _marked(run):
+    """Our own processes that bear a run's mark, None for any run's (set of pid)."""
+    found = set()
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        # A process may end between the listing and the look.
+        with contextlib.suppress(OSError):
+            if os.stat("/proc/" + entry).st_uid == os.geteuid():
+                with open("/proc/%s/environ" % entry, "rb") as stream:
+                    words = stream.read().split(b"\0")
+                marks = [word for word in words if word.startswith(RUN_MARK.encode() + b"=")]
+                if marks and (run is None or marks[0] == ("%s=%s" % (RUN_MARK, run)).encode()):
+                    found.add(int(entry))
+    return found
 
 
 def up():

@@ -13,6 +13,7 @@ import subprocess
 from .errors import PtnetError
 
 TAIL_LINES = 20
+TERM_SECONDS = 10
 
 
 def tail(path, lines=TAIL_LINES):
@@ -52,10 +53,10 @@ def run(argv, timeout, cwd=None, env=None, log=None, stdin=None, allowed=(0,), r
             output = process.communicate(stdin.encode() if stdin is not None else None, timeout=timeout)[0]
         except subprocess.TimeoutExpired:
             late = True
-            kill_group(process)
+            _end_group(process)
             output = process.communicate()[0]
         except BaseException:
-            kill_group(process)
+            _end_group(process)
             process.wait()
             raise
     finally:
@@ -92,6 +93,15 @@ def _spawn(argv, sink, remedy, **streams):
     except OSError as error:
         raise PtnetError("%s cannot be started" % argv[0], found=error.strerror,
                          remedy=remedy or "install the package that has %s" % os.path.basename(argv[0])) from error
+
+
+def _end_group(process):
+    """Let a program clean up after itself, for a while, then kill it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(TERM_SECONDS)
+    kill_group(process)
 
 
 def kill_group(process):

@@ -88,7 +88,10 @@ def _make(kind, params, place):
     if os.path.exists(log):
         os.unlink(log)
     tar = os.path.join(making, "root.tar")
-    run(_mmdebstrap(kind, params, tar), MMDEBSTRAP_TIMEOUT, log=log, env=_hook_environment(params), remedy=(
+    # As root its mounts get a name space of their own, which ends with it: a later removal must never walk into them.
+    apart, scratch = (["unshare", "--mount"], making) if os.geteuid() == 0 else ([], tempfile.gettempdir())
+    run(apart + _mmdebstrap(kind, params, tar), MMDEBSTRAP_TIMEOUT, log=log,
+        env=dict(_hook_environment(params), TMPDIR=scratch), remedy=(
         "read %s; the distribution's mirror must be reachable (option mirror), and after a kernel update in the "
         "archive an old image no longer finds its headers: remove %s" % (log, top)))
     if kind == "disk":
@@ -119,8 +122,6 @@ def _hook_environment(params):
         "LAB_OVERLAY": os.path.join(recipe, "overlay"), "LAB_INIT": os.path.join(recipe, "init"),
         "LAB_AUTHORIZED_KEY": params["authorized_key"] or "", "LAB_MASK": " ".join(params["mask"]),
         "LAB_INITRD_MODULES": " ".join(params["initrd_modules"]),
-        # Otherwise the controller's own settings reach the programs inside.
-        "TMPDIR": tempfile.gettempdir(),
     }
 
 

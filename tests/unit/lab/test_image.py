@@ -42,7 +42,8 @@ def programs(monkeypatch):
         run.started.append(argv)
         if run.fail is not None and len(run.started) == run.fail:
             raise run.error
-        if argv[0] == "mmdebstrap":
+        if "mmdebstrap" in argv:
+            run.scratch = options["env"]["TMPDIR"]
             tar = argv[argv.index(run.suite) + 1]
             with open(tar, "w") as stream:
                 stream.write("root")
@@ -57,6 +58,14 @@ def programs(monkeypatch):
     run.started, run.fail, run.error, run.suite = [], None, KeyboardInterrupt(), "bookworm"
     monkeypatch.setattr(image, "run", run)
     return run
+
+
+def test_as_root_mounts_and_temporary_files_end_with_the_making(params, programs, monkeypatch):
+    monkeypatch.setattr(image.os, "geteuid", lambda: 0)
+    image.act(params, False)
+    assert programs.started[0][:3] == ["unshare", "--mount", "mmdebstrap"]
+    assert os.path.basename(programs.scratch).startswith(".making-")
+    assert not os.path.exists(programs.scratch)
 
 
 def identity(params, **changes):
