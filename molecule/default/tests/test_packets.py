@@ -34,7 +34,7 @@ def test_every_receiver_counted_packets(report):
 def test_pipes_lost_nothing(report):
     pipes = [case for case in report["cases"] if case["lossless"]]
     assert pipes
-    assert all(case["received"] == case["sent"] for case in pipes)
+    assert all(case["lost"] == 0 and case["received"] >= case["sent"] for case in pipes)
 
 
 @pytest.mark.parametrize("direction", ["from", "to"])
