@@ -12,7 +12,8 @@ help:
 
 #| make lab        from nothing to proven packets: emulated host, netmap, ptnet QEMU, guest, traffic, report
 #| make test       all tests: lint, sanity, unit, molecule on the lab
-#| make lab-down   remove every machine, process and overlay that a lab of this user made
+#| make lab-down   remove every machine, process and overlay that a lab of this user made; a make lab or make test that
+#|                 is still running ends with them
 #|
 #| Parts: make setup, make lint, make sanity, make unit, make molecule
 #|

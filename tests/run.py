@@ -57,15 +57,16 @@ def unit():
 def other_core():
     """Sanity and unit tests in a second environment, with the ansible-core of another Python."""
     versions = NEW_ROW if sys.version_info < (3, 12) else OLD_ROW
-    python = next(filter(None, map(sanity.interpreter, versions)), None)
-    if not python:
+    found = [(version, python) for version in versions for python in [sanity.interpreter(version)] if python]
+    if not found:
         return "skipped", "no Python %s on this machine" % " or ".join(versions)
-    venv = os.path.join(".cache", "venv-" + os.path.basename(python))
+    version, python = found[0]
+    venv = ".cache/venv-" + version
     if not run("tests/setup", VENV=venv, PYTHON=python):
         return "failed", "no environment with %s" % python
     core = subprocess.run([os.path.join(venv, "bin/ansible"), "--version"], cwd=lab.ROOT, check=True,
                           stdout=subprocess.PIPE, text=True).stdout.splitlines()[0]
-    note = "%s, %s" % (core, os.path.basename(python))
+    note = "%s, Python %s" % (core, version)
     say(note)
     # Both run, whatever the first one says.
     return result(run(os.path.join(venv, "bin/pytest")), run("tests/sanity", VENV=venv))[0], note
