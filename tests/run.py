@@ -8,6 +8,8 @@ A stage that fails stops no other one. Exit status: 0 none failed, 1 some did, 2
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -81,19 +83,37 @@ def molecule():
         return "skipped", "cannot be had: " + ", ".join(reasons)
     keep = lab.word("KEEP", "yes", "no") == "yes"
     notes = []
-    try:
-        for last in (False, True):
-            lab.remove(MOLECULE)
-            failure, hang, note = molecule_once(given, keep)
-            notes.append(note)
-            if not hang or last:
-                break
-            notes.append("a machine hung, done twice")
-            say("\nAn emulated machine hung: %s. Starting over once, from fresh machines." % hang)
-    finally:
-        if not keep:
-            lab.remove(MOLECULE)
+    with alone():
+        try:
+            for last in (False, True):
+                lab.remove(MOLECULE)
+                failure, hang, note = molecule_once(given, keep)
+                notes.append(note)
+                if not hang or last:
+                    break
+                notes.append("a machine hung, done twice")
+                say("\nAn emulated machine hung: %s. Starting over once, from fresh machines." % hang)
+        finally:
+            if not keep:
+                lab.remove(MOLECULE)
     return "failed" if failure else "passed", "; ".join(filter(None, [failure, *notes]))
+
+
+@contextlib.contextmanager
+def alone():
+    """Machines are known by name to all caches and checkouts of a user: a second run would kill those of the first.
+
+    :raises PtnetError: there is another run
+    """
+    folder = os.path.expanduser("~/.ansible")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "netmap-ptnet-%s.lock" % MOLECULE), "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PtnetError("the machines are in use", found="another run of the tests by this user",
+                             remedy="run it again when that has ended") from None
+        yield
 
 
 def molecule_once(given, keep):

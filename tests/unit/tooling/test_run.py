@@ -19,6 +19,7 @@ TESTS = pathlib.Path(__file__).parents[2]
 def run(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(TESTS))
     monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("VENV", sys.prefix)
     monkeypatch.delenv("KEEP", raising=False)
     specification = importlib.util.spec_from_file_location("run_of_tests", TESTS / "run.py")
@@ -82,6 +83,14 @@ def test_a_hang_is_tried_again_once_and_told(run, monkeypatch):
     assert removed == ["molecule"] * 3
     molecule_that(run, monkeypatch, *[("ended with 2", "hv1 did not answer", "")] * 2)
     assert run.molecule()[0] == "failed"
+
+
+def test_two_runs_at_once_are_refused(run, monkeypatch):
+    removed = molecule_that(run, monkeypatch, ("", "", ""))
+    with run.alone(), pytest.raises(run.PtnetError, match="another run"):
+        run.molecule()
+    assert removed == []
+    assert run.molecule()[0] == "passed"
 
 
 def test_a_failure_is_not_tried_again(run, monkeypatch):
