@@ -146,6 +146,8 @@ def molecule_once(given, keep):
             bound.cancel()
     if late.is_set():
         return "no end", "no end after %d min" % (MOLECULE_BOUND // 60), ""
+    if status < 0:
+        return "molecule was ended by signal %d, as make lab-down does" % -status, "", ""
     if status:
         return "molecule ended with %d" % status, lab.hung(MOLECULE), ""
     if missing:
