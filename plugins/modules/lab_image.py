@@ -79,6 +79,19 @@ EXAMPLES = r"""
     cache: "{{ lab_cache }}"
     packages: [gcc, make]
     kernel_release: "{{ image.kernel_release }}"
+
+- name: Make a larger image of another suite from a mirror nearby
+  netmap.ptnet.lab_image:
+    kind: disk
+    cache: "{{ lab_cache }}"
+    suite: trixie
+    mirror: http://deb.example.org/debian
+    packages: [linux-image-cloud-amd64, openssh-server, python3, systemd-sysv, udev]
+    recipe: "{{ role_path }}/files/image"
+    mask: [apt-daily.timer, "getty@tty1.service"]
+    initrd_modules: [virtio_pci, virtio_blk, virtio_net]
+    authorized_key: "{{ lookup('ansible.builtin.file', lab_cache ~ '/ssh/id_ed25519.pub') }}"
+    size: 4G
 """
 
 RETURN = r"""
@@ -117,6 +130,14 @@ interpreter:
   returned: for a build root
   type: str
   sample: /home/me/.cache/netmap-ptnet/images/build_root-0f5c8de9aa1e8d74/python3
+msg:
+  description:
+    - A program that is missing on the controller, with the package that has it.
+    - A program that failed, with the last lines of its output (C(log_tail)).
+  returned: failure
+  type: str
+  sample: >-
+    mmdebstrap cannot be started; found: No such file or directory. To do: install the package that has mmdebstrap.
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve

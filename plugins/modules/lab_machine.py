@@ -87,6 +87,22 @@ EXAMPLES = r"""
   netmap.ptnet.lab_machine:
     state: absent
     cache: "{{ lab_cache }}"
+
+- name: Start a larger machine, booted from cold, with a disk for the guests in it
+  netmap.ptnet.lab_machine:
+    name: test-hv1
+    hostname: hv1
+    cache: "{{ lab_cache }}"
+    disk: "{{ image.disk }}"
+    guest_disk: "{{ image.disk }}"
+    kernel: "{{ image.kernel }}"
+    initrd: "{{ image.initrd }}"
+    ssh_key: "{{ lab_cache }}/ssh/id_ed25519"
+    memory: 4096
+    cpus: 4
+    accelerator: tcg
+    snapshot: false
+    timeout: 300
 """
 
 RETURN = r"""
@@ -131,6 +147,16 @@ failed_attempts:
   type: list
   elements: str
   sample: []
+msg:
+  description:
+    - A name that cannot be one.
+    - QEMU that is missing or ended, or a machine that did not answer in time, with the last lines of its console
+      (C(log_tail)) and why earlier starts failed (C(failed_attempts)).
+  returned: failure
+  type: str
+  sample: >-
+    the name of a lab machine is not usable; found: 'HV 1'; expected: lower-case letters, digits and -, at most 41
+    characters.
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve

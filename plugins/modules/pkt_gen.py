@@ -152,6 +152,39 @@ EXAMPLES = r"""
         function: tx
         packets: 1000000
         rate: 200000
+
+- name: Listen on a pipe before another machine sends, without what an earlier sender left in it
+  netmap.ptnet.pkt_gen:
+    background: start
+    job: pipe1
+    discard: 0.5
+    idle: 3
+    timeout: 120
+    runs:
+      - port: "netmap:p0}1"
+        function: rx
+
+- name: Collect what arrived
+  netmap.ptnet.pkt_gen:
+    background: collect
+    job: pipe1
+  register: received
+
+- name: Send long frames between two addresses, four rings at a time, when the link had time to come up
+  netmap.ptnet.pkt_gen:
+    binary: /opt/netmap/bin/pkt-gen
+    start_delay: 1
+    runs:
+      - port: eth1
+        function: tx
+        seconds: 10
+        length: 1514
+        threads: 4
+        processors: 4
+        burst: 512
+        src_mac: "02:00:00:00:00:01"
+        dst_mac: "02:00:00:00:00:02"
+        wait_link: 4
 """
 
 RETURN = r"""
@@ -215,6 +248,16 @@ log_tail:
   type: list
   elements: str
   sample: ["vale1:rx: Device or resource busy"]
+msg:
+  description:
+    - Before anything is sent. A port, address or number that pkt-gen would refuse or take for something else, a sender
+      that would never end, a port that must not be opened because that wedges netmap.
+    - A pkt-gen that gave up, with its last lines (C(log_tail)) and who else uses the port.
+    - Receivers that were not ready in time, or a job to collect that nobody started.
+  returned: failure
+  type: str
+  sample: >-
+    the sender on vale1:tx would never end. To do: set seconds or packets.
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve

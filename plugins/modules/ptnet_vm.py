@@ -208,6 +208,39 @@ EXAMPLES = r"""
   netmap.ptnet.ptnet_vm:
     name: fw
     state: absent
+
+- name: Boot a kernel directly, on a processor that the old QEMU does not know, with a second disk to read
+  netmap.ptnet.ptnet_vm:
+    name: client
+    state: present
+    binary: /opt/ptnet-qemu/bin/qemu-system-x86_64
+    machine: pc
+    cpu: Haswell-noTSX
+    accelerator: kvm
+    kernel: /srv/boot/vmlinuz
+    initrd: /srv/boot/initrd.img
+    append: root=/dev/vda console=ttyS0
+    disks:
+      - path: root.qcow2
+        size: 4G
+      - path: /srv/images/tools.raw
+        format: raw
+        read_only: true
+        serial: tools
+    ports:
+      - port: "vale1:client"
+        mac: "02:00:00:00:01:01"
+        kloop_tx: true
+        kloop_rx: false
+    management:
+      mac: "02:00:00:00:00:01"
+      forwards:
+        - host_address: 192.0.2.10
+          host_port: 2202
+          guest_port: 22
+    enabled: false
+    timeout: 120
+    stop_timeout: 60
 """
 
 RETURN = r"""
@@ -296,6 +329,17 @@ console_tail:
   type: list
   elements: str
   sample: []
+msg:
+  description:
+    - Before anything changes. A name, path, number or address that cannot be, a port twice, a port that must not be
+      opened because that wedges netmap, a machine type whose devices have ptnet's PCI ids, a missing disk or image.
+    - A machine that did not start, with the reason, who holds its port, and the last lines of QEMU (C(log_tail)) and of
+      the guest (C(console_tail)).
+  returned: failure
+  type: str
+  sample: >-
+    port vale1:10 stands twice in VM fw; expected: each one once. To do: a port or pipe end has one user; give the other
+    one another name.
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve

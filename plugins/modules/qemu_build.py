@@ -88,6 +88,17 @@ EXAMPLES = r"""
 - name: Remove it
   netmap.ptnet.qemu_build:
     state: absent
+
+- name: Build the fork from an older address into another place, with submodules from a mirror
+  netmap.ptnet.qemu_build:
+    source: https://github.com/vmaffione/qemu
+    commit: 292a8b6145726f8d4de0b18340fb4866ea4e49ff
+    targets: [x86_64-softmmu]
+    prefix: /opt/qemu-vmaffione
+    submodule_rewrites:
+      https://git.qemu.org/git/: https://gitlab.com/qemu-project/
+    jobs: 4
+    store: /srv/builds
 """
 
 RETURN = r"""
@@ -172,6 +183,17 @@ previous:
   returned: success
   type: str
   sample: 99aabbccddeeff001122
+msg:
+  description:
+    - Before anything changes. A source that cannot be reached or lacks the commit, an option that this QEMU does not
+      know, programs, libraries or netmap's headers that are missing, another user of the store.
+    - A build that failed, with the last lines of its logs (C(log_tail), C(config_log_tail)), or that has no netmap or ptnet.
+    - A file in the way that others installed, an archive that is damaged or for another architecture.
+  returned: failure
+  type: str
+  sample: >-
+    netmap's headers are not here; found: no net/netmap.h in /usr/local/include, /usr/include. To do: install netmap
+    first, or give netmap: a directory or netmap's build archive.
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.build import engine
