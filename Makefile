@@ -4,18 +4,20 @@ VENV ?= .venv
 export VENV
 BIN := $(VENV)/bin
 
-.PHONY: help lab lab-down test setup lint sanity unit molecule lock
+.PHONY: help lab lab-down test setup lint sanity unit molecule machine double upstream benchmark lock
 .DEFAULT_GOAL := help
 
 help:
 	@sed -n 's/^#| \{0,1\}//p' Makefile
 
 #| make lab        from nothing to proven packets: emulated host, netmap, ptnet QEMU, guest, traffic, report
-#| make test       all tests: lint, sanity, unit, molecule on the lab
+#| make test       all tests: lint, sanity, unit, molecule on the lab, power failures, the doubles, netmap's own tests
 #| make lab-down   remove every machine, process and overlay that a lab of this user made; a make lab or make test that
 #|                 is still running ends with them
 #|
-#| Parts: make setup, make lint, make sanity, make unit, make molecule
+#| Parts: make setup, make lint, make sanity, make unit, make molecule, make machine, make double,
+#|        make upstream
+#| make benchmark  figures: 250 ports by one module call against a loop of vale-ctl, on an emulated host
 #|
 #| Knobs of make lab and make test (NAME=value behind the command):
 #|   SOURCE_NETMAP     netmap's source: git address, directory or archive    (default: upstream, pinned commit)
@@ -29,6 +31,10 @@ help:
 #|   MIRROR            Debian mirror for the lab's image                     (default: mmdebstrap's own)
 #|   CHECK_SECONDS     how long each sender sends                            (default: 3)
 #|   KEEP              yes: make test leaves its machines running            (default: no)
+#|   REHEARSAL         yes: on doubles of netmap and the ptnet QEMU; no: never, exit status 3 where upstream cannot be
+#|                     reached                                    (default: where upstream cannot be reached)
+#|   NIGHTLY           yes: the long forms: 10,000 random sequences, the power cut at 10 points   (default: no)
+#|   SEED              the number that the machine tests' random choices come from               (default: a new one)
 #|   LAB_CACHE         where images, sources and builds are kept             (default: ~/.cache/netmap-ptnet)
 #|   PYTHON            the interpreter for the environment, 3.11 or newer
 #|   VERBOSE           -v to -vvvv for ansible-playbook
@@ -60,9 +66,22 @@ unit: setup
 molecule: setup
 	@$(BIN)/python tests/run.py molecule
 
+machine: setup
+	@$(BIN)/python tests/run.py machine
+
+double: setup
+	@$(BIN)/python tests/run.py double
+
+upstream: setup
+	@$(BIN)/python tests/run.py upstream
+
+benchmark: setup
+	@$(BIN)/python tests/run.py benchmark
+
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" requirements/dev.in -o requirements/dev.txt
 
 export SOURCE_NETMAP COMMIT_NETMAP SOURCE_QEMU COMMIT_QEMU FROM ACCELERATOR MEMORY CPUS SNAPSHOT MIRROR
 export CHECK_SECONDS LAB_CACHE PYTHON VERBOSE KEEP
+export REHEARSAL NIGHTLY SEED

@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``make lab`` and ``make lab-down``: the emulated lab, from the knobs of the Makefile to ansible-playbook.
 
-Exit status: 0 proven, 2 failed, 3 a source cannot be reached, 130 interrupted.
+Exit status: 0 proven, or rehearsed on doubles, 2 failed, 3 a source cannot be reached, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -27,6 +28,7 @@ STEPS = ("lab", "host", "guest", "check")
 RUN_MARK = "NETMAP_PTNET_RUN"
 UNREACHABLE_STATUS = 3
 LAB = "lab"  # what the role's lab_name is when nobody sets it
+DOUBLES = os.path.join(ROOT, "tests/doubles")
 # Beside the inventory that the lab role writes, so that there is one before it does.
 CONTROLLER = """---
 ungrouped:
@@ -63,6 +65,7 @@ def variables():
         "lab_snapshot": {"yes": True, "no": False}.get(word("SNAPSHOT", "yes", "no")),
     }
     word("FROM", *STEPS)
+    word("REHEARSAL", "yes", "no")
     for name in ("netmap_source", "qemu_source"):
         # A path counts from where make was called, the modules run elsewhere.
         if given[name] and os.path.exists(given[name]):
@@ -119,6 +122,35 @@ def explain_unreachable(reasons):
         print("  make lab %s=ADDRESS     another git address that this machine reaches" % name)
         print("  make lab %s=DIRECTORY   a checkout that you brought here" % name)
         print("  make lab %s=FILE.tar.gz an archive of the source" % name)
+
+
+def rehearsal(given):
+    """Variables that put the doubles in the place of netmap and the ptnet QEMU (dict), empty where these can be had.
+
+    Whether something was a double is told by the machines, not by this.
+
+    :param given: the variables so far (dict)
+    :returns: the variables, and the reasons that stand against going on (dict of knob: reason)
+    """
+    wanted = knob("REHEARSAL")
+    named = [name for name in ("SOURCE_NETMAP", "COMMIT_NETMAP", "SOURCE_QEMU", "COMMIT_QEMU") if knob(name)]
+    if wanted == "yes" and named:
+        raise PtnetError("REHEARSAL=yes is refused", found="%s beside it" % ", ".join(named),
+                         expected="one of them: a rehearsal takes the doubles as its sources")
+    reasons = {} if wanted == "yes" else sources_unreachable(given)
+    if reasons:
+        explain_unreachable(reasons)
+    if reasons and (named or wanted == "no"):
+        return {}, reasons
+    if not reasons and wanted != "yes":
+        return {}, {}
+    print("%sThis is a rehearsal: the same path on doubles of netmap and of the ptnet QEMU; the datapath is not proven."
+          % ("\n" if reasons else ""), flush=True)
+    return {
+        "netmap_source": os.path.join(DOUBLES, "netmap"), "qemu_source": os.path.join(DOUBLES, "qemu"),
+        # The double of QEMU runs the distribution's.
+        "lab_image_packages": ["qemu-system-x86"],
+    }, {}
 
 
 def inventory(lab):
@@ -206,10 +238,14 @@ def up():
     begin = time.monotonic()
     given = variables()
     start = knob("FROM") or "lab"
-    reasons = sources_unreachable(given) if STEPS.index(start) < STEPS.index("check") else {}
-    if reasons:
-        explain_unreachable(reasons)
-        return UNREACHABLE_STATUS
+    if STEPS.index(start) < STEPS.index("check"):
+        doubles, reasons = rehearsal(given)
+        if reasons:
+            return UNREACHABLE_STATUS
+        given.update(doubles)
+        if changed_sides("doubles" if doubles else "upstream"):
+            start = "lab"
+    given["check_report_folder"] = report_folder()
     skipped = STEPS[:STEPS.index(start)]
     arguments = ["--skip-tags", ",".join(skipped)] if skipped else []
     status = play("lab.yml", given, *arguments)
@@ -218,8 +254,38 @@ def up():
         remove()
         status = play("lab.yml", given)
     print("make lab: %s after %d min %d s" % (
-        "proven" if status == 0 else "failed", *divmod(int(time.monotonic() - begin), 60)))
+        "failed" if status else outcome(), *divmod(int(time.monotonic() - begin), 60)))
     return 2 if status else 0
+
+
+def changed_sides(side):
+    """Whether the lab's machines were for the other of ``doubles`` and ``upstream``; they are removed then (bool)."""
+    path = os.path.join(cache(), "side-" + LAB)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            before = stream.read()
+    except OSError:
+        before = "upstream"
+    if before != side:
+        # A loaded netmap, running machines and the image are of the other side; nothing of them can be gone on with.
+        remove(LAB)
+    os.makedirs(cache(), mode=0o700, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(side)
+    return before != side
+
+
+def report_folder():
+    """Where the check of ``make lab`` puts its report (path)."""
+    home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local/state")
+    return os.path.join(home, "netmap-ptnet")
+
+
+def outcome():
+    """What a check that did not fail has shown, by what the machines told it (str)."""
+    with open(os.path.join(report_folder(), "results.json"), encoding="utf-8") as stream:
+        verdict = json.load(stream)["verdict"]
+    return "proven" if verdict == "passed" else "rehearsed on doubles, datapath not proven,"
 
 
 def failure_file(lab):

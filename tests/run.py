@@ -24,6 +24,8 @@ import sanity
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 
 MOLECULE = "molecule"  # the lab_name of its machines
+UPSTREAM = "upstream"  # the other scenario, and its lab_name
+DOUBLE_TESTS = "tests/machine/test_double.py"
 MOLECULE_BOUND = 35 * 60  # seconds of one attempt; images and builds from nothing are in it, on a busy machine
 # Modules that a second, idle converge may start: in an emulated machine each start takes seconds.
 BUDGET = {"hv1": 25, "vm1": 15}
@@ -77,12 +79,12 @@ def other_core():
 def molecule():
     """The scenario on emulated machines; once more from fresh ones when a machine hung."""
     given = lab.variables()
-    reasons = lab.sources_unreachable(given)
+    doubles, reasons = lab.rehearsal(given)
     if reasons:
-        lab.explain_unreachable(reasons)
-        return "skipped", "cannot be had: " + ", ".join(reasons)
+        return "failed", "cannot be had: " + ", ".join(reasons)
+    given.update(doubles)
     keep = lab.word("KEEP", "yes", "no") == "yes"
-    notes = []
+    notes = ["doubles: datapath not proven" if doubles else "upstream"]
     with alone():
         try:
             for last in (False, True):
@@ -118,20 +120,36 @@ def alone():
 
 def molecule_once(given, keep):
     """One attempt: why it failed, why that looks like a machine that hangs, and what to note (each str or empty)."""
-    folder = os.path.join(lab.cache(), MOLECULE)
-    report = os.path.join(lab.cache(), "report-" + MOLECULE)
+    failure, hang, starts = scenario("default", MOLECULE, given, keep)
+    if failure:
+        return failure, hang, ""
+    counted = ", ".join("%d on %s" % (starts.get(name, 0), name) for name in BUDGET)
+    # None at all means that nothing was counted.
+    over = [name for name, limit in BUDGET.items() if not 0 < starts.get(name, 0) <= limit]
+    return "too many module starts" if over else "", "", "module starts of the second converge: " + counted
+
+
+def scenario(name, lab_name, given, keep):
+    """Run one of molecule's scenarios on the machines of one lab.
+
+    :returns: why it failed, why that looks like a machine that hangs (each str or empty), and the module starts of
+        its second converge (dict of host: int)
+    """
+    folder = os.path.join(lab.cache(), lab_name)
+    report = os.path.join(lab.cache(), "report-" + lab_name)
     for path in (folder, report):
         shutil.rmtree(path, ignore_errors=True)
-    given = dict(given, lab_name=MOLECULE, check_report_folder=report, check_rerun="make molecule")
-    with lab.ansible(MOLECULE, given) as (environment, arguments):
+    given = dict(given, lab_name=lab_name, check_report_folder=report, check_rerun="make molecule")
+    with lab.ansible(lab_name, given) as (environment, arguments):
         environment.update(
-            NETMAP_PTNET_REPORT=report, NETMAP_PTNET_INVENTORY=lab.inventory(MOLECULE),
+            NETMAP_PTNET_REPORT=report, NETMAP_PTNET_INVENTORY=lab.inventory(lab_name),
             MOLECULE_EPHEMERAL_DIRECTORY=folder, MOLECULE_GLOB="molecule/*/molecule.yml",
             MOLECULE_COMMAND_BORDERS="no", PY_COLORS=str(int(sys.stdout.isatty())))
         late = threading.Event()
         process = subprocess.Popen(
-            ["molecule", "test", "--destroy", "never" if keep else "always", "--", *arguments], env=environment,
-            cwd=lab.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+            ["molecule", "test", "--scenario-name", name, "--destroy", "never" if keep else "always", "--", *arguments],
+            env=environment, cwd=lab.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace")
 
         def end():
             late.set()
@@ -145,17 +163,14 @@ def molecule_once(given, keep):
         finally:
             bound.cancel()
     if late.is_set():
-        return "no end", "no end after %d min" % (MOLECULE_BOUND // 60), ""
+        return "no end", "no end after %d min" % (MOLECULE_BOUND // 60), {}
     if status < 0:
-        return "molecule was ended by signal %d, as make lab-down does" % -status, "", ""
+        return "molecule was ended by signal %d, as make lab-down does" % -status, "", {}
     if status:
-        return "molecule ended with %d" % status, lab.hung(MOLECULE), ""
+        return "molecule ended with %d" % status, lab.hung(lab_name), {}
     if missing:
-        return "molecule left out " + ", ".join(missing), "", ""
-    counted = ", ".join("%d on %s" % (starts.get(name, 0), name) for name in BUDGET)
-    # None at all means that nothing was counted.
-    over = [name for name, limit in BUDGET.items() if not 0 < starts.get(name, 0) <= limit]
-    return "too many module starts" if over else "", "", "module starts of the second converge: " + counted
+        return "molecule left out " + ", ".join(missing), "", {}
+    return "", "", starts
 
 
 def follow(stream):
@@ -180,7 +195,45 @@ def follow(stream):
     return starts, missing
 
 
-STAGES = {"lint": lint, "sanity": sanity_tests, "unit": unit, "other-core": other_core, "molecule": molecule}
+def upstream():
+    """netmap's own tests on a host made by hand and on ours."""
+    given = lab.variables()
+    doubles, reasons = lab.rehearsal(given)
+    if reasons:
+        return "failed", "cannot be had: " + ", ".join(reasons)
+    if doubles:
+        return "skipped", "the sources are doubles, netmap's own tests are not among them"
+    keep = lab.word("KEEP", "yes", "no") == "yes"
+    with alone():
+        lab.remove(UPSTREAM)
+        try:
+            failure, hang, _starts = scenario(UPSTREAM, UPSTREAM, given, keep)
+        finally:
+            if not keep:
+                lab.remove(UPSTREAM)
+    report = os.path.join(lab.cache(), "report-" + UPSTREAM, "upstream.html")
+    return "failed" if failure else "passed", "; ".join(filter(None, [failure, hang, report]))
+
+
+def machine():
+    """What may break a machine: power failures, killed and concurrent runs, on the real kernel and the real netmap."""
+    doubles, reasons = lab.rehearsal(lab.variables())
+    if reasons:
+        return "failed", "cannot be had: " + ", ".join(reasons)
+    if doubles:
+        return "skipped", "the sources are doubles; what they prove is in the stage double"
+    with alone():
+        return result(run(os.path.join(sys.prefix, "bin/pytest"), "-s", "tests/machine", "--ignore", DOUBLE_TESTS))
+
+
+def double():
+    """Random states and injected faults on the double of netmap, which counts the calls that would crash netmap."""
+    with alone():
+        return result(run(os.path.join(sys.prefix, "bin/pytest"), "-s", DOUBLE_TESTS))
+
+
+STAGES = {"lint": lint, "sanity": sanity_tests, "unit": unit, "other-core": other_core, "molecule": molecule,
+          "machine": machine, "double": double, "upstream": upstream}
 
 
 def main(wanted):
@@ -190,6 +243,7 @@ def main(wanted):
     # A knob that cannot be is told now, not after a quarter of an hour.
     lab.variables()
     lab.word("KEEP", "yes", "no")
+    lab.word("NIGHTLY", "yes", "no")
     os.environ["VENV"] = sys.prefix
     os.environ.setdefault(lab.RUN_MARK, str(os.getpid()))
     rows = []

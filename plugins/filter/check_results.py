@@ -46,9 +46,10 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The dictionary with C(collection), C(machines), C(topology) and C(cases), described in C(REPORT.md) of the role.
+    - The dictionary with C(collection), C(rehearsed), C(machines), C(topology) and C(cases), described in C(REPORT.md)
+      of the role.
   type: dict
-  sample: {"collection": "0.1.0", "machines": {}, "topology": {"hosts": {}}, "cases": []}
+  sample: {"collection": "0.1.0", "rehearsed": false, "machines": {}, "topology": {"hosts": {}}, "cases": []}
 """
 
 
@@ -63,6 +64,12 @@ def _version():
         return yaml.safe_load(stream)["version"]
 
 
+def _doubles(now, builds):
+    """What on a machine is a stand-in, as its kernel and its QEMU say themselves (list of str)."""
+    there = {"netmap": now.get("double"), "qemu": "double" in str((builds.get("qemu") or {}).get("version"))}
+    return [kind for kind in ("netmap", "qemu") if there[kind]]
+
+
 def _machine(found, role, emulated):
     now = (found.get("parameters") or {}).get("now") or {}
     builds = {kind: {key: value for key, value in rows[-1].items() if value is not None}
@@ -72,6 +79,7 @@ def _machine(found, role, emulated):
         "distribution": "%s %s" % (found.get("distribution"), found.get("distribution_version")),
         "cpus": found.get("cpus"), "memory_mib": found.get("memory"),
         "netmap": builds.get("netmap") or {}, "qemu": builds.get("qemu") or {},
+        "doubles": _doubles(now, builds), "forbidden_calls": now.get("forbidden_calls") or 0,
         "parameters": {name: value for name, value in sorted(now.items())
                        if name in PARAMETERS and value != PARAMETERS[name].default},
     }
@@ -102,7 +110,7 @@ def _case(measured):
 
 def check_results(hosts, emulated=False):
     """The results of all hosts (dict); the arguments are as documented above."""
-    results = {"collection": _version(), "machines": {}, "topology": {"hosts": {}}, "cases": []}
+    results = {"collection": _version(), "rehearsed": False, "machines": {}, "topology": {"hosts": {}}, "cases": []}
     for host in hosts:
         guests = {guest["item"]: guest for guest in host["guests"]}
         results["machines"][host["name"]] = _machine(host["found"], "host", emulated)
@@ -110,6 +118,7 @@ def check_results(hosts, emulated=False):
             results["machines"][name] = _machine(found, "guest", emulated)
         results["topology"]["hosts"][host["name"]] = _topology(host, guests)
         results["cases"] += [_case(measured) for measured in host["measured"]]
+    results["rehearsed"] = any(machine["doubles"] for machine in results["machines"].values())
     return results
 
 

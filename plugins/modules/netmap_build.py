@@ -77,6 +77,28 @@ options:
       - Where applications and headers are installed.
     type: path
     default: /usr/local
+  sign_key:
+    description:
+      - The private key to sign the modules with, for kernels that take signed modules only (Secure Boot, lockdown).
+        A file in PEM format on the machine that builds; it is not copied anywhere.
+      - The headers' C(scripts/sign-file) signs. Needs O(sign_certificate).
+    type: path
+  sign_certificate:
+    description:
+      - The certificate of O(sign_key). Enrol it on each host with C(mokutil --import), and reboot.
+    type: path
+  kernel_hook:
+    description:
+      - What this machine does when its package manager installs another kernel, by scripts in
+        C(/etc/kernel/postinst.d), as Debian and its relatives run them. Such a script never fails the installation.
+      - V(warn) says on the terminal and in the system log that the new kernel has no netmap, and what to run.
+      - V(build) builds and installs netmap for it with the options of this task, by the same code, from the source in
+        O(store); and warns if that fails, for example without the headers of that kernel. It needs the programs of a
+        build on this machine.
+      - V(none) removes the scripts. So does O(state=absent) when no build is left.
+      - When left out, the scripts stay as they are.
+    type: str
+    choices: [warn, build, 'none']
 """
 
 EXAMPLES = r"""
@@ -93,6 +115,31 @@ EXAMPLES = r"""
   netmap.ptnet.netmap_build:
     identity: "{{ build.identity }}"
     archive: /var/tmp/netmap.tar.gz
+
+- name: Build with a native driver and modules that Secure Boot accepts
+  netmap.ptnet.netmap_build:
+    state: built
+    drivers: [ixgbe]
+    kernel_sources: /usr/src/linux-6.1
+    sign_key: /root/mok/MOK.priv
+    sign_certificate: /root/mok/MOK.der
+
+- name: Install netmap, and build it again by itself for every kernel that this host gets
+  netmap.ptnet.netmap_build:
+    kernel_hook: build
+
+- name: Build a fork of netmap, with everything chosen
+  netmap.ptnet.netmap_build:
+    state: built
+    source: https://git.example.org/netmap.git
+    commit: v1.2
+    kernel_release: 6.1.0-56-amd64
+    kernel_dir: /usr/src/linux-headers-6.1.0-56-amd64
+    subsystems: [vale, pipe, monitor, generic, ptnetmap, sink, 'null']
+    apps: [pkt-gen]
+    prefix: /opt/netmap
+    store: /srv/builds
+    jobs: 4
 
 - name: Remove it
   netmap.ptnet.netmap_build:
@@ -154,6 +201,24 @@ config_log_tail:
   type: list
   elements: str
   sample: ["make: *** [test__1] Error 2"]
+kernel_hook:
+  description: What happens when another kernel is installed, V(warn), V(build) or nothing.
+  returned: success, unless O(state=built)
+  type: str
+  sample: warn
+msg:
+  description:
+    - Before anything changes. A source that cannot be reached or lacks the commit, headers or programs that are
+      missing, headers of another kernel, an unknown driver or application, half a pair of key and certificate, another
+      user of the store.
+    - A build that failed, with the last lines of its logs (C(log_tail), C(config_log_tail)), or that lacks a driver.
+    - A file in the way that others installed, an archive that is damaged or for another kernel.
+  returned: failure
+  type: str
+  sample: >-
+    the headers of kernel 6.1.0-56-amd64 are not here; found: no /lib/modules/6.1.0-56-amd64/build, no
+    /usr/src/linux-headers-6.1.0-56-amd64. To do: install the package linux-headers-6.1.0-56-amd64 (Debian, Ubuntu) or
+    kernel-devel (Fedora), or give kernel_dir.
 installed:
   description: Whether this build is installed now.
   returned: success
@@ -167,7 +232,8 @@ previous:
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.build import engine
-from ansible_collections.netmap.ptnet.plugins.module_utils.build.netmap import SUBSYSTEMS, Netmap
+from ansible_collections.netmap.ptnet.plugins.module_utils.build.hook import act
+from ansible_collections.netmap.ptnet.plugins.module_utils.build.netmap import SUBSYSTEMS
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
 
 ARGUMENT_SPEC = {
@@ -182,11 +248,14 @@ ARGUMENT_SPEC = {
                    "default": ["vale", "pipe", "monitor", "generic", "ptnetmap", "null"]},
     "apps": {"type": "list", "elements": "str", "default": ["lb", "pkt-gen", "vale-ctl"]},
     "prefix": {"type": "path", "default": "/usr/local"},
+    "sign_key": {"type": "path", "no_log": False},
+    "sign_certificate": {"type": "path"},
+    "kernel_hook": {"type": "str", "choices": ["warn", "build", "none"]},
 }
 
 
 def main():
-    serve(lambda params, check_mode: engine.act(Netmap(params), params, check_mode), ARGUMENT_SPEC)
+    serve(act, ARGUMENT_SPEC)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,24 @@ description:
     be gathered.
   - Works on hosts and in guests, with netmap loaded or not.
   - Lists ports but never queries them, because some queries wedge or crash the kernel.
+  - What costs time is read only when O(gather) asks for it.
 options:
+  gather:
+    description:
+      - What to read beyond the rest.
+      - V(builds) adds RV(abi) and RV(build), V(drift) adds RV(drift), RV(restoration) and RV(boot_conflicts),
+        V(kernels) adds RV(kernels) and RV(security), V(memory) adds RV(memory_regions), V(namespaces) adds
+        RV(namespaces), V(nics) adds RV(nics), V(programs) adds RV(pipes) and RV(vms). V(all) adds everything.
+    type: list
+    elements: str
+    default: []
+    choices: [all, builds, drift, kernels, memory, namespaces, nics, programs]
   store:
     description: The folder of this collection on the machine.
     type: path
     default: /var/lib/netmap-ptnet
+seealso:
+  - module: netmap.ptnet.netmap_doctor
 notes:
   - The part for FreeBSD was not tried on a real FreeBSD.
 extends_documentation_fragment: [netmap.ptnet.attributes.info]
@@ -34,6 +47,17 @@ EXAMPLES = r"""
 - name: Show the ports of all switches
   ansible.builtin.debug:
     var: machine.switches
+
+- name: Read all that can be known, with a store of its own
+  netmap.ptnet.netmap_info:
+    gather: [all]
+    store: /srv/netmap
+  register: machine
+
+- name: Stop when the next boot would bring something else
+  ansible.builtin.assert:
+    that: machine.drift == []
+    fail_msg: "{{ machine.drift }}"
 """
 
 RETURN = r"""
@@ -100,8 +124,8 @@ load_at_boot:
   sample: true
 module:
   description:
-    - The loaded module (C(version), C(srcversion), C(refcount), C(holders)) and the C(installed) one that would be
-      loaded (C(path), C(version), C(srcversion), C(vermagic)).
+    - The loaded module (C(version), C(srcversion), C(refcount), C(holders), C(built_in)) and the C(installed) one that
+      would be loaded (C(path), C(version), C(srcversion), C(vermagic)).
     - C(fits_kernel) is whether the installed one is for the running kernel, C(stale) whether the loaded one is another
       build than the installed one. Both are null when that cannot be told.
   returned: always
@@ -111,6 +135,7 @@ module:
     srcversion: null
     refcount: 3
     holders: []
+    built_in: false
     installed:
       path: /lib/modules/6.1.0-56-amd64/extra/netmap.ko
       version: null
@@ -164,7 +189,8 @@ users:
 builds:
   description:
     - What is installed from builds of this collection (C(netmap), C(qemu)), one element for each C(slot), which is a
-      kernel's release for netmap and a prefix for QEMU. C(version) is QEMU's.
+      kernel's release for netmap and a prefix for QEMU. C(version) is QEMU's. C(modules) are the kernel modules of the
+      build, C(complete) is false when an installation was interrupted.
   returned: always
   type: dict
   sample:
@@ -173,6 +199,8 @@ builds:
         identity: 0f3a5b6c7d8e9f001122
         commit: 89607e1406c1fa5ac2106bd2ff33417f090c0d60
         version: null
+        modules: [netmap]
+        complete: true
     qemu: []
 interfaces:
   description: The network interfaces, with driver (null for none) and MAC address.
@@ -188,12 +216,135 @@ ptnet_interfaces:
   elements: dict
   sample:
     - {"name": "eth1", "driver": "ptnetmap-guest-drivers", "mac": "52:54:00:aa:00:01", "pci": "0000:00:04.0"}
+abi:
+  description:
+    - The version of netmap's interface to programs, as this collection uses it (C(used)), and as the installed headers
+      have it (C(headers)), null without headers.
+  returned: when O(gather) contains V(builds)
+  type: dict
+  sample: {"used": 14, "headers": 14}
+build:
+  description:
+    - The build of this collection that is C(installed) for the running kernel, and the one that is C(loaded), null when
+      there is none or the loaded module cannot be told from others.
+  returned: when O(gather) contains V(builds)
+  type: dict
+  sample:
+    installed: {"identity": "0f3a5b6c7d8e9f001122", "commit": "89607e1406c1fa5ac2106bd2ff33417f090c0d60"}
+    loaded: {"identity": "0f3a5b6c7d8e9f001122", "commit": "89607e1406c1fa5ac2106bd2ff33417f090c0d60"}
+kernels:
+  description:
+    - The installed kernels, oldest first, with the netmap that each would load (C(netmap), null for none) and all the
+      netmap modules that lie about for it (C(copies)).
+  returned: when O(gather) contains V(kernels)
+  type: list
+  elements: dict
+  sample:
+    - release: 6.1.0-56-amd64
+      running: true
+      headers: true
+      netmap: {"path": "/lib/modules/6.1.0-56-amd64/updates/netmap-ptnet/netmap.ko",
+               "vermagic": "6.1.0-56-amd64 SMP preempt mod_unload modversions", "fits": true}
+      copies: [/lib/modules/6.1.0-56-amd64/updates/netmap-ptnet/netmap.ko]
+security:
+  description:
+    - What guards the loading of modules. The C(lockdown) of the kernel, whether signatures are enforced
+      (C(signed_only)), and whether the firmware does Secure Boot (C(secure_boot)).
+  returned: when O(gather) contains V(kernels)
+  type: dict
+  sample: {"lockdown": "none", "signed_only": false, "secure_boot": false}
+nics:
+  description:
+    - The interfaces of this network namespace except the loopback. C(adapter) is C(native), C(emulated) or C(unknown),
+      told from the driver and from what depends on netmap. C(offloads) and C(flow_control) are what is on.
+    - C(mtu_fits) is whether a packet fits a netmap buffer. C(switch) is the switch it is attached to, C(carries) what
+      would be lost with it, such as the SSH connection.
+  returned: when O(gather) contains V(nics)
+  type: list
+  elements: dict
+  sample:
+    - {"name": "eth1", "driver": "ixgbe", "module": "ixgbe", "adapter": "native", "mtu": 1500, "mtu_fits": true,
+       "up": true, "carrier": true, "offloads": ["gro"], "flow_control": [], "iommu_group": "12", "switch": "vale1",
+       "carries": null}
+memory_regions:
+  description:
+    - The memory regions while netmap is loaded. C(bytes) is computed, C(source) says from what; the region C(global) is
+      made when a NIC is used. C(current) is read and is what the kernel last built it with.
+    - Regions of VALE ports that programs made are not listed.
+  returned: when O(gather) contains V(memory)
+  type: list
+  elements: dict
+  sample:
+    - {"name": "global", "bytes": 343019520, "source": "computed from the parameters", "current": {"buf_num": 163840}}
+    - {"name": "p0", "bytes": 42369024, "source": "computed when it was created", "current": {}}
+namespaces:
+  description:
+    - The other network namespaces (at most 128, none while netmap is not loaded) with their interfaces and switches, as
+      in RV(switches). C(error) is why one could not be read. A namespace is found by its name or by a process in it
+      (C(pid)).
+  returned: when O(gather) contains V(namespaces)
+  type: list
+  elements: dict
+  sample:
+    - {"name": "red", "inode": 4026532216, "pid": 593, "interfaces": ["lo"], "switches": [], "stuck": [], "error": null}
+pipes:
+  description: The ends of pipes that running programs name on their command lines.
+  returned: when O(gather) contains V(programs)
+  type: list
+  elements: dict
+  sample:
+    - {"name": "p0{1", "pid": 812, "command": "qemu-system-x86_64"}
+vms:
+  description: The virtual machines that hold netmap ports, as their command lines tell.
+  returned: when O(gather) contains V(programs)
+  type: list
+  elements: dict
+  sample:
+    - pid: 812
+      name: vm1
+      ports: [{"ifname": "p0{1", "id": "port0", "passthrough": true}]
+      devices: [{"driver": "ptnet-pci", "netdev": "port0"}]
+drift:
+  description:
+    - What differs between now and the next boot. C(what) is C(loaded), C(build), C(device), or C(parameter), C(port) or
+      C(parent) with a name.
+  returned: when O(gather) contains V(drift)
+  type: list
+  elements: dict
+  sample:
+    - {"what": "parameter buf_num", "now": 20000, "boot": 163840}
+    - {"what": "port vale1:eth1", "now": "absent", "boot": "attached"}
+restoration:
+  description:
+    - The service that restores ports after a reboot. Whether it is C(wanted) (something is recorded), C(enabled), and
+      C(current) (what this version of the collection installs; null when not enabled), and what systemd says of it
+      (C(active), C(result); null elsewhere).
+  returned: when O(gather) contains V(drift)
+  type: dict
+  sample: {"wanted": true, "enabled": true, "current": true, "active": "active", "result": "success"}
+boot_conflicts:
+  description: Other files of modprobe that speak of netmap and may win at boot.
+  returned: when O(gather) contains V(drift)
+  type: list
+  elements: str
+  sample: []
+msg:
+  description:
+    - The record of created ports is damaged.
+    - The operating system is neither Linux nor FreeBSD.
+  returned: failure
+  type: str
+  sample: "this operating system is not supported; found: SunOS; expected: Linux or FreeBSD."
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.survey import act
 
-ARGUMENT_SPEC = {"store": {"type": "path", "default": "/var/lib/netmap-ptnet"}}
+ARGUMENT_SPEC = {
+    "gather": {"type": "list", "elements": "str", "default": [], "choices": [
+        "all", "builds", "drift", "kernels", "memory", "namespaces", "nics", "programs"]},
+    "store": {"type": "path", "default": "/var/lib/netmap-ptnet"},
+}
 
 
 def main():

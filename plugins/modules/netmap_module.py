@@ -34,6 +34,21 @@ options:
       - Parameters that are not named keep their value in the kernel. The boot file holds exactly those named.
         When this option is left out, the boot file keeps its parameters.
     type: dict
+  drivers:
+    description:
+      - NIC drivers that were built with netmap (O(netmap.ptnet.netmap_build#module:drivers)), by the names of their
+        modules, such as C(ixgbe), and loaded after netmap, now and at boot.
+      - A driver whose installed build has no netmap support is refused.
+      - A driver that is loaded without netmap support, or from another build, is unloaded and loaded again, with
+        O(allow_reload=true). If that fails, the kernel's own driver is loaded again.
+      - Where the initramfs made by C(update-initramfs) carries another build of the driver, which would win at boot,
+        it is made anew, for every installed kernel that has the driver with netmap. Only with O(persistent=true).
+      - With O(state=unloaded) and O(allow_reload=true) the named drivers are unloaded first, and the kernel's own ones
+        are loaded afterwards.
+      - On Linux. FreeBSD's drivers have netmap support in them.
+    type: list
+    elements: str
+    default: []
   persistent:
     description:
       - With V(true) the same is done for the next boot, in C(/etc/modules-load.d/netmap-ptnet.conf),
@@ -56,9 +71,23 @@ options:
     description:
       - Whether netmap may be unloaded and loaded again when a parameter or a newly installed build needs it.
       - Inside a guest a reload removes the ptnet interfaces and makes them again, unconfigured.
+      - Also whether the drivers of O(drivers) may be unloaded and loaded again. Their NICs vanish for a moment, and
+        what configured them does so again only if it acts on new interfaces.
+    type: bool
+    default: false
+  allow_management:
+    description:
+      - Whether a driver of O(drivers), or netmap in a guest, may be loaded again although one of its interfaces carries
+        the default route or this SSH connection.
+      - The task goes on without the connection. Set it only where the interface configures itself again.
     type: bool
     default: false
 notes:
+  - On Linux the order of unloading is drivers, then netmap; of loading netmap, then drivers. Whoever uses netmap is
+    to be stopped first, and is named.
+  - On FreeBSD the boot files are C(/boot/loader.conf.d/netmap-ptnet.conf) and marked blocks in C(/etc/sysctl.conf) and
+    C(/etc/devfs.conf). Where netmap is built into the kernel, as in GENERIC, it is never unloaded, and what is decided
+    at load time is returned in RV(reload_reasons) until a reboot.
   - The part for FreeBSD was not tried on a real FreeBSD.
 extends_documentation_fragment: [netmap.ptnet.attributes]
 seealso:
@@ -78,6 +107,23 @@ EXAMPLES = r"""
     parameters:
       max_bridges: 16
     allow_reload: true
+
+- name: Have ixgbe with netmap support, now and at boot
+  netmap.ptnet.netmap_module:
+    drivers: [ixgbe]
+    allow_reload: true
+
+- name: The same for the NIC that carries the SSH connection, where hotplug configures it again
+  netmap.ptnet.netmap_module:
+    drivers: [virtio_net]
+    allow_reload: true
+    allow_management: true
+
+- name: For this boot only, for another group
+  netmap.ptnet.netmap_module:
+    persistent: false
+    group: wheel
+    mode: "0640"
 
 - name: Unload netmap and forget it at boot
   netmap.ptnet.netmap_module:
@@ -105,6 +151,20 @@ parameters:
   returned: success
   type: dict
   sample: {"now": {"max_bridges": 8, "buf_num": 163840}, "boot": {"max_bridges": 8}}
+memory:
+  description:
+    - What the memory parameters cost, in bytes. V(nics) is the region that all NICs share, taken once one is used;
+      V(port) what a VALE port or a new persistent port of 1024 slots takes; V(parents) what the recorded parents of
+      pipes take.
+    - Empty when netmap is not loaded.
+  returned: success
+  type: dict
+  sample: {"nics": 343310336, "port": 42434560, "parents": {"pp0": 21282816}}
+drivers:
+  description: The declared drivers, as they are loaded, V(netmap), V(stock), V(other build) or none.
+  returned: success, and when loading a driver failed
+  type: dict
+  sample: {"ixgbe": "netmap"}
 reload_wanted:
   description: Whether something waits for a reload that was not allowed.
   returned: success
@@ -126,7 +186,19 @@ users:
       name: qemu-system-x86_64
       pid: 4711
       command: qemu-system-x86_64 -netdev netmap,ifname=vale1:10
-      holds: ["descriptor 12", "mapping"]
+      holds: ["descriptor 12", "mapping", "port vale1:10"]
+msg:
+  description:
+    - Refused before anything changes. Parameters, a group, a mode or names of drivers that cannot be; no netmap, or no
+      driver with netmap support, for this kernel; one that is for another kernel, or without the signature that this
+      kernel wants; netmap or a driver in use, or under the management of this machine; netmap built into the kernel.
+    - What the kernel said when loading failed, with the usual cause and the drivers that are loaded now.
+    - Parameters or a device node that are not as declared afterwards.
+  returned: failure
+  type: str
+  sample: "netmap cannot be unloaded while it is in use; found: process 4711 (pkt-gen -i vale1:1; port vale1:1);
+    expected: no users. To do: stop the VMs and traffic tools, detach NICs (vale_port) and delete pipe parents
+    (netmap_pipe), then run again."
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
@@ -135,10 +207,12 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.loading import
 ARGUMENT_SPEC = {
     "state": {"type": "str", "choices": ["loaded", "unloaded"], "default": "loaded"},
     "parameters": {"type": "dict"},
+    "drivers": {"type": "list", "elements": "str", "default": []},
     "persistent": {"type": "bool", "default": True},
     "group": {"type": "str", "default": "netmap"},
     "mode": {"type": "str", "default": "0660"},
     "allow_reload": {"type": "bool", "default": False},
+    "allow_management": {"type": "bool", "default": False},
 }
 
 

@@ -34,6 +34,13 @@ options:
         description: How many pipes the parent must have room for, both ends open, 1 to 50.
         type: int
         default: 1
+      extra_buffers:
+        description:
+          - Buffers that each open end may ask for beside those of its rings, 0 to 1000000. Programs that hold packets
+            back need them, such as C(lb).
+          - They come out of the region of the parent. Where they run out, netmap grants fewer without an error.
+        type: int
+        default: 0
       tx_slots:
         description: Slots in each transmit ring, 1 to 4096.
         type: int
@@ -82,6 +89,27 @@ EXAMPLES = r"""
       - name: p0
         pipes: 2
 
+- name: Provide a parent for wide pipes to a load balancer
+  netmap.ptnet.netmap_pipe:
+    parents:
+      - name: lb0
+        pipes: 4
+        extra_buffers: 256
+        tx_slots: 512
+        rx_slots: 512
+        tx_rings: 2
+        rx_rings: 2
+
+- name: Make room for many pipes first
+  netmap.ptnet.netmap_module:
+    parameters: {priv_if_num: 40, priv_ring_num: 80, priv_buf_num: 40962}
+
+- name: Provide a parent with room for twenty pipes
+  netmap.ptnet.netmap_pipe:
+    parents:
+      - name: p1
+        pipes: 20
+
 - name: Delete every parent that this collection made
   netmap.ptnet.netmap_pipe:
     state: absent
@@ -89,6 +117,17 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+msg:
+  description:
+    - Before anything is made. A name that is refused, numbers out of range, an interface of that name, a parent that is
+      attached to a switch, one of another shape, too little room in its region (O(parents[].pipes)), too little memory.
+    - A parent that is in use and cannot be deleted, with its users, or what the kernel refused.
+  returned: failure
+  type: str
+  sample: >-
+    20 pipes do not fit on the parent p1; found: room for 5; expected: priv_buf_num of 40962 or more, priv_if_num of 40
+    or more, priv_ring_num of 80 or more. To do: raise priv_buf_num and priv_if_num and priv_ring_num with
+    netmap.ptnet.netmap_module before the parent is made.
 parents:
   description:
     - The parents that this collection made and that exist afterwards. C(capacity) is how many pipes fit, C(memory) the
@@ -100,10 +139,13 @@ parents:
     - {"name": "p0", "tx_slots": 1024, "rx_slots": 1024, "tx_rings": 1, "rx_rings": 1,
        "capacity": 5, "memory": 42369024}
 raise_parameters:
-  description: Parameters of netmap that must be raised first, and to what.
+  description:
+    - Parameters of netmap that must be raised first, and to what, for all parents of the call.
+      They can be given to M(netmap.ptnet.netmap_module) as they are.
+    - They count for every parent and for every VALE port.
   returned: when the pipes do not fit
   type: dict
-  sample: {"priv_ring_num": 32}
+  sample: {"priv_buf_num": 40962, "priv_if_num": 40, "priv_ring_num": 80}
 users:
   description: Processes that hold netmap ports.
   returned: when a parent that is in use was to be deleted
@@ -120,6 +162,7 @@ ARGUMENT_SPEC = {
     "parents": {"type": "list", "elements": "dict", "default": [], "options": {
         "name": {"type": "str", "required": True},
         "pipes": {"type": "int", "default": 1},
+        "extra_buffers": {"type": "int", "default": 0},
         "tx_slots": {"type": "int", "default": 1024},
         "rx_slots": {"type": "int", "default": 1024},
         "tx_rings": {"type": "int", "default": 1},

@@ -53,6 +53,12 @@ options:
       port:
         description:
           - Port as pkt-gen takes it, such as V(vale1:10), V(netmap:p0}1) or V(eth1), with or without C(netmap:).
+          - One ring of a NIC is V(eth1-0), the rings of its host V(eth1^), all of them V(eth1*). There are no ranges.
+          - A monitor is V(vale1:10/r) (what the port receives), V(vale1:10/t) (what it sends) or V(vale1:10/z) (both,
+            without copying). It only receives, and the port must be open already, for instance in a VM. C(/x) asks for
+            exclusive use, C(/R) and C(/T) for one direction.
+          - C(@1) names a memory region, C(@share=netmap:p0) that of another port, C(@conf:slots=512) a shape.
+          - What cannot work is refused with its reason, such as the host's rings of a VALE port.
         type: str
         required: true
       function:
@@ -134,6 +140,13 @@ EXAMPLES = r"""
         function: tx
         seconds: 5
   register: traffic
+
+- name: Watch what a VM receives on its port of the switch
+  netmap.ptnet.pkt_gen:
+    runs:
+      - port: "vale1:10/r"
+        function: rx
+        seconds: 5
 
 - name: Receive on both pipes of a guest at most 30 seconds
   netmap.ptnet.pkt_gen:

@@ -114,7 +114,11 @@ options:
     suboptions:
       port:
         description:
-          - Name of the port, such as V(vale1:10) or V(netmap:p0{1). At most 15 characters without C(netmap:).
+          - Name of the port, such as V(vale1:10), V(netmap:p0{1) or V(eth1). At most 15 characters without C(netmap:),
+            because QEMU cuts longer ones without a word.
+          - A NIC, a VALE port, or an end of a pipe whose parent is an interface or a VALE port (V(vale1:10{1)).
+          - Monitors and single rings cannot be passed through. The kernel takes them from flags of the request, which
+            QEMU does not set.
         type: str
         required: true
       mac:

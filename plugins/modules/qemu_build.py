@@ -187,7 +187,8 @@ msg:
   description:
     - Before anything changes. A source that cannot be reached or lacks the commit, an option that this QEMU does not
       know, programs, libraries or netmap's headers that are missing, another user of the store.
-    - A build that failed, with the last lines of its logs (C(log_tail), C(config_log_tail)), or that has no netmap or ptnet.
+    - A build that failed, with the last lines of its logs (C(log_tail),
+      C(config_log_tail)), or that has no netmap or ptnet.
     - A file in the way that others installed, an archive that is damaged or for another architecture.
   returned: failure
   type: str

@@ -9,6 +9,7 @@ import pathlib
 
 import pytest
 import yaml
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.sizing import size
 
 VARIABLES = pathlib.Path(__file__).parents[3] / "playbooks/vars/lab.yml"
 DECLARED = yaml.safe_load(VARIABLES.read_text(encoding="utf-8"))["lab_host_variables"]
@@ -16,8 +17,10 @@ DECLARED = yaml.safe_load(VARIABLES.read_text(encoding="utf-8"))["lab_host_varia
 testinfra_hosts = ["netmap_hosts"]
 
 
-def test_netmap_is_loaded_with_the_declared_parameters(host):
-    for name, value in DECLARED["netmap_parameters"].items():
+def test_netmap_is_loaded_with_the_parameters_that_are_needed(host):
+    needed = size(DECLARED["vms_machines"], parents=DECLARED["ports_pipe_parents"])["parameters"]
+    assert needed
+    for name, value in needed.items():
         assert host.file("/sys/module/netmap/parameters/%s" % name).content_string.strip() == str(value)
 
 

@@ -27,7 +27,8 @@ def test_the_figures_are_of_this_boot(host, report):
 
 
 def test_every_receiver_counted_packets(report):
-    assert report["verdict"] == "passed"
+    # On doubles it is a rehearsal, which tests/run.py says of the whole stage.
+    assert report["verdict"] == ("rehearsed" if report["rehearsed"] else "passed")
     assert all(case["received"] > 0 for case in report["cases"])
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import tarfile
 
+from .. import files
 from ..errors import PtnetError
 from .identity import FORMAT, digest_file, is_identity
 
@@ -66,18 +67,15 @@ def pack(manifest, root, path):
         return member
 
     new = path + ".new"
-    with open(new, "wb") as stream:
-        with gzip.GzipFile("", "wb", 9, stream, 0) as squeezed, tarfile.open(
-                fileobj=squeezed, mode="w", format=tarfile.PAX_FORMAT) as bundle:
-            text = os.path.join(os.path.dirname(root), MANIFEST)
-            with open(text, "w") as out:
-                json.dump(manifest, out, indent=1, sort_keys=True)
-            bundle.add(text, MANIFEST, filter=plain)
-            for name in sorted(manifest["files"]):
-                bundle.add(root + name, ROOT + name, filter=plain)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(new, path)
+    with open(new, "wb") as stream, gzip.GzipFile("", "wb", 9, stream, 0) as squeezed, tarfile.open(
+            fileobj=squeezed, mode="w", format=tarfile.PAX_FORMAT) as bundle:
+        text = os.path.join(os.path.dirname(root), MANIFEST)
+        with open(text, "w") as out:
+            json.dump(manifest, out, indent=1, sort_keys=True)
+        bundle.add(text, MANIFEST, filter=plain)
+        for name in sorted(manifest["files"]):
+            bundle.add(root + name, ROOT + name, filter=plain)
+    files.rename(new, path)
 
 
 def read_manifest(path, kind):

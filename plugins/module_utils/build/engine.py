@@ -165,7 +165,7 @@ def _wanted(recipe, params, store, installed, dry):
         return dict(none, identity=name, archive=path if dry else None)
     if path:
         raise PtnetError("archive does not exist", found=path, remedy="copy it to this machine first")
-    _need(recipe.commands)
+    need(recipe.commands)
     source = open_source(params["source"], params["commit"], store)
     inputs = dict(recipe.options(), source=source.content(), architecture=platform.machine(),
                   compiler=run(["gcc", "-dumpfullversion", "-dumpversion"], 60)[1].strip())
@@ -180,7 +180,11 @@ def _wanted(recipe, params, store, installed, dry):
     return dict(none, identity=name, source=source, inputs=inputs, manifest=manifest, commit=source.commit)
 
 
-def _need(commands):
+def need(commands):
+    """Refuse to build without the programs that a build needs.
+
+    :param commands: program to the Debian package that has it (dict)
+    """
     missing = sorted(name for name in commands if not shutil.which(name))
     if missing:
         raise PtnetError("building needs programs that are not here", found="no " + ", ".join(missing),

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import shutil
 
+from .. import files
 from ..errors import PtnetError
 from .archive import MANIFEST, ROOT, damaged, flaws, read_manifest, unpack
 from .identity import digest_file
@@ -105,7 +106,11 @@ class Installed:
         tree = self.store.tree(manifest["identity"])
         if os.path.lexists(tree):
             os.rename(tree, self.store.path("tmp", "damaged"))
+        # The archive as well: the next run needs it when the power fails before the record is whole.
+        files.flush(archive)
+        files.flush_tree(fresh)
         os.rename(fresh, tree)
+        files.flush(os.path.dirname(tree))
         self._flaws[manifest["identity"]] = []
         return manifest
 
@@ -130,6 +135,8 @@ class Installed:
         if left:
             raise PtnetError("%s was installed and is not there" % left[0], remedy="look for what removes it")
         settle()
+        for folder in sorted({os.path.dirname(place) for place in todo}):
+            files.flush(folder)
         record.update(complete=True, places=sorted(manifest["files"]), copied=sorted(manifest["copied"]))
         self._save(slot, record)
         self.prune()
@@ -177,6 +184,7 @@ class Installed:
             os.unlink(fresh)
         if copied:
             shutil.copyfile(target, fresh)
+            files.flush(fresh)
         else:
             os.symlink(target, fresh)
         os.replace(fresh, place)

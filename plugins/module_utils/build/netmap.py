@@ -15,7 +15,7 @@ import shutil
 
 from ..command import run
 from ..errors import PtnetError
-from .identity import unordered
+from .identity import digest_file, unordered
 from .store import absolute
 
 #: All that LINUX/configure knows; it only warns about another name and goes on.
@@ -39,6 +39,9 @@ class Netmap:
         if not re.match(r"[\w.+~-]+\Z", self.release):
             raise PtnetError("kernel_release is malformed", found=self.release, expected="as uname -r prints it")
         self.slot = self.release
+        if params["drivers"]:
+            # netmap's configure takes a missing patch for a patch that does not fit.
+            self.commands = dict(self.commands, patch="patch")
         absolute("prefix", params["prefix"])
         self.headers = params["kernel_dir"] or next(
             (path for path in ("%s/%s/build" % (MODULES, self.release), "/usr/src/linux-headers-" + self.release)
@@ -46,8 +49,19 @@ class Netmap:
 
     def options(self):
         params = self.params
-        return {"kernel_release": self.release, "prefix": params["prefix"], "drivers": unordered(params["drivers"]),
-                "apps": unordered(params["apps"]), "subsystems": unordered(params["subsystems"])}
+        options = {"kernel_release": self.release, "prefix": params["prefix"],
+                   "drivers": unordered(params["drivers"]), "apps": unordered(params["apps"]),
+                   "subsystems": unordered(params["subsystems"])}
+        if params["sign_certificate"]:
+            options["signed_by"] = self._certificate()
+        return options
+
+    def _certificate(self):
+        path = self.params["sign_certificate"]
+        try:
+            return digest_file(path)
+        except OSError as error:
+            raise PtnetError("sign_certificate cannot be read", found="%s: %s" % (path, error.strerror)) from error
 
     def preflight(self):
         package = "linux-headers-" + self.release
@@ -65,6 +79,21 @@ class Netmap:
             raise PtnetError("%s is not prepared for modules of this kernel" % self.headers,
                              found=found.group(1) if found else "no include/generated/utsrelease.h",
                              expected=self.release, remedy="install the package %s, or give kernel_dir" % package)
+        if self.params["sign_key"]:
+            for what, path in (("sign_key", self.params["sign_key"]), ("scripts/sign-file", self._sign_file())):
+                if not os.access(path, os.R_OK):
+                    raise PtnetError("modules cannot be signed", found="%s is not there: %s" % (what, path),
+                                     remedy="give the files of the key, and the headers that have scripts/sign-file")
+
+    def _sign_file(self):
+        return os.path.join(self.headers, "scripts/sign-file")
+
+    def _sign(self, work, module):
+        """Sign a module as the last step: stripping takes a signature away."""
+        with open(os.path.join(self.headers, ".config"), errors="replace") as stream:
+            found = re.search(r'^CONFIG_MODULE_SIG_HASH="(\w+)"', stream.read(), re.MULTILINE)
+        work.run(self._sign_file(), found.group(1) if found else "sha256", self.params["sign_key"],
+                 self.params["sign_certificate"], module)
 
     def arguments(self):
         """Arguments of netmap's configure (list of str). ``--kernel-version`` would overwrite ``--kernel-dir``."""
@@ -111,6 +140,8 @@ class Netmap:
                 if name.endswith(".ko"):
                     shutil.copyfile(os.path.join(top, name), os.path.join(place, name))
                     work.run("strip", "--strip-debug", os.path.join(place, name))
+                    if self.params["sign_key"]:
+                        self._sign(work, os.path.join(place, name))
                     vermagic[name[:-len(".ko")]] = read_vermagic(os.path.join(place, name))
         missing = [name for name in ["netmap"] + [driver_name(name) for name in self.params["drivers"]]
                    if name.replace("-", "_") not in [built.replace("-", "_") for built in vermagic]]

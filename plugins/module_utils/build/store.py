@@ -23,6 +23,7 @@ import os
 import shutil
 import time
 
+from .. import files
 from ..errors import PtnetError
 
 LOCK_WAIT = 3600
@@ -121,12 +122,7 @@ class Store:
 
 def write_json(path, value):
     """Replace a file by the JSON of ``value``: the old content or the new one, never half of it."""
-    with open(path + ".new", "w") as stream:
-        json.dump(value, stream, indent=1, sort_keys=True)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(path + ".new", path)
+    files.replace(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 def read_json(path):

@@ -15,7 +15,7 @@ import socket
 import struct
 
 from ..errors import PtnetError
-from .unix import NODE, Unix
+from .unix import NODE, Unix, ports_in
 
 MODPROBE_FILE = "/etc/modprobe.d/netmap-ptnet.conf"
 LOAD_FILE = "/etc/modules-load.d/netmap-ptnet.conf"
@@ -24,14 +24,15 @@ PTNET_DRIVER = "ptnetmap-guest-drivers"
 _MODULE = "/sys/module/netmap"
 _BANNER = "# Written by the Ansible collection netmap.ptnet; changes made here are lost.\n"
 _RULE = 'KERNEL=="netmap", SUBSYSTEM=="misc", GROUP="%s", MODE="%s"\n'
-_PROGRAM_TIMEOUT = 120
+_PROGRAM_TIMEOUT = 600  # A new initramfs takes minutes on a slow machine.
+_SIGNATURE_END = b"~Module signature appended~\n"
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_GDRVINFO = 3
 
 _LOAD_HINTS = (
     ("Key was rejected|Required key|Key has been revoked",
-     "this kernel takes signed modules only (Secure Boot): sign netmap.ko with a key that is enrolled, with "
-     "mokutil --import, or switch Secure Boot off"),
+     "this kernel takes signed modules only (Secure Boot, lockdown): build with sign_key and sign_certificate of "
+     "netmap.ptnet.netmap_build, enrol that certificate with mokutil --import and reboot; or switch Secure Boot off"),
     ("Invalid module format", "build netmap for the running kernel with netmap.ptnet.netmap_build"),
     ("Unknown symbol", "a module that netmap needs is missing or of another build: run depmod, or build netmap again"),
     ("not found", "install netmap for this kernel first, for example with netmap.ptnet.netmap_build"),
@@ -51,7 +52,8 @@ class Linux(Unix):
         return os.path.isdir(self._root + _MODULE)
 
     def module(self):
-        """The loaded module: refcount (int), version and srcversion (str or None), holders (list of str); or None."""
+        """The loaded module, or None: refcount (int), version and srcversion (str or None), holders (list of str),
+        built_in (bool)."""
         if not self.loaded():
             return None
         holders = self._root + _MODULE + "/holders"
@@ -60,27 +62,32 @@ class Linux(Unix):
             "version": self._text(_MODULE + "/version"),
             "srcversion": self._text(_MODULE + "/srcversion"),
             "holders": sorted(os.listdir(holders)) if os.path.isdir(holders) else [],
+            # What cannot be unloaded is not counted.
+            "built_in": not os.path.exists(self._root + _MODULE + "/refcnt"),
         }
 
-    def installed(self):
-        """The module that modprobe would load for this kernel: path, version, srcversion, vermagic; or None."""
+    def installed(self, release=None):
+        """The module that modprobe would load: path, version, srcversion, vermagic; or None.
+
+        :param release: the kernel it is for, as ``uname -r`` prints it; None for the running one (str)
+        """
         try:
-            _status, output = self._program(["modinfo", "netmap"])
+            _status, output = self._program(["modinfo"] + (["-k", release] if release else []) + ["netmap"])
         except PtnetError:  # No such module, or not even modinfo: either way modprobe would load nothing.
             return None
         fields = dict(re.findall(r"^(\w+):[ \t]+(.*?)[ \t]*$", output, re.MULTILINE))
         return {"path": fields.get("filename"), "version": fields.get("version"),
                 "srcversion": fields.get("srcversion"), "vermagic": fields.get("vermagic")}
 
-    def stale(self, module, installed):
-        """Whether the loaded module is another build than the installed one (bool); None when that cannot be told.
+    def stale(self, module, installed, name="netmap"):
+        """Whether a loaded module is another build than the installed one (bool); None when that cannot be told.
 
         Kernels without CONFIG_MODULE_SRCVERSION_ALL (Debian's) show no srcversion; the build id is always there.
         """
         if module["srcversion"] and installed["srcversion"]:
             return module["srcversion"] != installed["srcversion"]
         try:
-            with open(self._root + _MODULE + "/notes/.note.gnu.build-id", "rb") as stream:
+            with open("%s/sys/module/%s/notes/.note.gnu.build-id" % (self._root, name), "rb") as stream:
                 note = stream.read()
             with open(self._root + installed["path"], "rb") as stream, \
                     mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as image:
@@ -94,14 +101,38 @@ class Linux(Unix):
         """The running kernel's release (str)."""
         return os.uname().release
 
-    def fits(self, installed):
-        """Whether the installed module is built for the running kernel (bool)."""
+    def fits(self, installed, release=None):
+        """Whether the installed module is built for a kernel, by default the running one (bool)."""
         vermagic = (installed["vermagic"] or "").split()
-        return not vermagic or vermagic[0] == self.kernel_release()
+        return not vermagic or vermagic[0] == (release or self.kernel_release())
 
-    def headers_present(self):
-        """Whether modules can be built for the running kernel (bool)."""
-        return os.path.exists("%s/lib/modules/%s/build/Makefile" % (self._root, self.kernel_release()))
+    def headers_present(self, release=None):
+        """Whether modules can be built for a kernel, by default the running one (bool)."""
+        release = release or self.kernel_release()
+        return any(os.path.isfile("%s%s/Makefile" % (self._root, path)) for path in (
+            "/lib/modules/%s/build" % release, "/usr/src/linux-headers-%s" % release))
+
+    def kernels(self):
+        """The kernels that can be booted, in the order of their versions (list of dict).
+
+        Each has ``release`` (str), ``running`` (bool), ``headers`` (bool: modules can be built for it) and ``netmap``
+        (None, or ``path``, ``vermagic``, ``fits``). A folder that only holds modules of a removed kernel is none.
+        """
+        folder = self._root + "/lib/modules"
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        releases = [name for name in names if os.path.isfile("%s/%s/modules.builtin" % (folder, name))]
+        found = []
+        for release in sorted(releases, key=_version):
+            # modinfo costs a process, so it is asked only where depmod found such a module.
+            depends = self._text("/lib/modules/%s/modules.dep" % release) or ""
+            known = re.search(r"^(\S*/)?netmap\.ko(\.\w+)?:", depends, re.MULTILINE)
+            netmap = self.installed(release) if known else None
+            found.append({
+                "release": release, "running": release == self.kernel_release(),
+                "headers": self.headers_present(release),
+                "netmap": netmap and {"path": netmap["path"], "vermagic": netmap["vermagic"],
+                                      "fits": self.fits(netmap, release)}})
+        return found
 
     def load(self, parameters):
         """Load netmap with these parameters (dict).
@@ -131,6 +162,27 @@ class Linux(Unix):
     def _locked_down(self):
         return "[none]" not in (self._text("/sys/kernel/security/lockdown") or "[none]")
 
+    def unsigned(self, paths):
+        """Those module files that this kernel refuses because they bear no signature (list of str).
+
+        Whether the key of a signature is enrolled shows only when the module is loaded.
+        """
+        if not self._locked_down() and self._text("/sys/module/module/parameters/sig_enforce") != "Y":
+            return []
+        found = []
+        for path in paths:
+            with contextlib.suppress(OSError), open(self._root + path, "rb") as stream:
+                image = stream.read()
+                if image[:4] == b"\x7fELF" and not image.endswith(_SIGNATURE_END):
+                    found.append(path)
+        return found
+
+    def drivers(self):
+        """The NIC drivers that netmap patches (linux_drivers.Drivers)."""
+        from .linux_drivers import Drivers
+
+        return Drivers(self, self._root, self._program)
+
     # Parameters
 
     def parameters(self):
@@ -153,11 +205,14 @@ class Linux(Unix):
     # What comes back after a reboot
 
     def boot(self):
-        """What comes back: ``load`` (bool), ``parameters`` (dict of int), ``node`` (group and mode, or None)."""
+        """What comes back: ``load`` (bool), ``parameters`` (dict of int), ``node`` (group and mode, or None),
+        ``drivers`` (list of str: loaded after netmap)."""
         options = re.findall(r"^options\s+netmap\s+(.*)$", self._text(MODPROBE_FILE) or "", re.MULTILINE)
+        names = re.findall(r"^(\w+)\s*$", self._text(LOAD_FILE) or "", re.MULTILINE)
         rule = re.search(r'^KERNEL=="netmap".*GROUP="([^"]*)".*MODE="([^"]*)"', self._text(RULE_FILE) or "", re.M)
         return {
-            "load": bool(re.search(r"^netmap\s*$", self._text(LOAD_FILE) or "", re.MULTILINE)),
+            "load": "netmap" in names,
+            "drivers": [name for name in names if name != "netmap"],
             "parameters": _numbers(dict(re.findall(r"(\w+)=(\S+)", " ".join(options)))),
             "node": {"group": rule.group(1), "mode": rule.group(2)} if rule else None,
         }
@@ -167,7 +222,8 @@ class Linux(Unix):
         words = " ".join("%s=%d" % item for item in sorted(boot["parameters"].items()))
         node = boot["node"]
         self._write(MODPROBE_FILE, words and _BANNER + "options netmap %s\n" % words)
-        self._write(LOAD_FILE, _BANNER + "netmap\n" if boot["load"] else "")
+        names = ["netmap"] + boot["drivers"] if boot["load"] else []
+        self._write(LOAD_FILE, _BANNER + "".join(name + "\n" for name in names) if names else "")
         if self._write(RULE_FILE, _BANNER + _RULE % (node["group"], node["mode"]) if node else ""):
             with contextlib.suppress(PtnetError):  # udev reads new rules by itself as well, a second later.
                 self._program(["udevadm", "control", "--reload"])
@@ -193,6 +249,12 @@ class Linux(Unix):
         from .linux_service import PortService
 
         return PortService(self._root, self._program)
+
+    def links(self):
+        """The pairs of interfaces, and what polling may use (linux_links.Links)."""
+        from .linux_links import Links
+
+        return Links(self._root, self._program)
 
     # The device node
 
@@ -250,7 +312,8 @@ class Linux(Unix):
     # Who uses netmap
 
     def processes(self):
-        """Processes that have /dev/netmap open or mapped: pid, command, holds (list of dict)."""
+        """Processes that have /dev/netmap open or mapped: pid, command, holds, and the ports in their command lines
+        (list of dict)."""
         found = []
         for pid in sorted(int(name) for name in os.listdir(self._root + "/proc") if name.isdigit()):
             folder = "%s/proc/%d" % (self._root, pid)
@@ -266,7 +329,7 @@ class Linux(Unix):
             if holds:
                 words = (self._text("/proc/%d/cmdline" % pid) or "").split("\0")
                 command = " ".join(words).strip() or self._text("/proc/%d/comm" % pid) or "?"
-                found.append({"pid": pid, "command": command[:200], "holds": sorted(holds)})
+                found.append({"pid": pid, "command": command[:200], "holds": sorted(holds), "ports": ports_in(words)})
         return found
 
     # The machine
@@ -293,6 +356,10 @@ class Linux(Unix):
         # sudo and plain users may lack the folders where modprobe and its relatives live.
         path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
         return self._run(argv, timeout=_PROGRAM_TIMEOUT, env={"PATH": path}, allowed=allowed, remedy=remedy)
+
+
+def _version(release):
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", release)]
 
 
 def _is_node(path):

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import grp
 import os
+import re
 
+from .. import files
 from ..command import run
 
 NODE = "/dev/netmap"
+_PORT = re.compile(r"(?:^|[=,])(?:netmap:(?!//)([^,\s]+)|(vale\w*:[^,\s]+))")
 
 
 class Unix:
@@ -71,8 +74,18 @@ class Unix:
             os.unlink(full)
             return True
         os.makedirs(os.path.dirname(full), exist_ok=True)
-        with open(full + ".new", "w", encoding="utf-8") as stream:
-            stream.write(body)
-            os.fchmod(stream.fileno(), 0o644)
-        os.replace(full + ".new", full)
+        files.replace(full, body)
         return True
+
+
+def ports_in(words):
+    """The netmap ports that a command line names, as the kernel calls them where that is plain (list of str). Pure.
+
+    :param words: the arguments of a process, such as ``-i vale1:10`` or ``netmap,ifname=netmap:p0{1`` (list of str)
+    """
+    found = []
+    for word in words:
+        for one, other in _PORT.findall(word):
+            if (one or other) not in found:
+                found.append(one or other)
+    return found

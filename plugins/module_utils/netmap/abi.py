@@ -20,12 +20,17 @@ PORT_INFO_GET = 2
 VALE_ATTACH = 3
 VALE_DETACH = 4
 VALE_LIST = 5
+PORT_HDR_SET = 6
 PORT_HDR_GET = 7
 VALE_NEWIF = 8
 VALE_DELIF = 9
+POLLING_ENABLE = 10
+POLLING_DISABLE = 11
 
 MODE_ALL_NIC = 1
 MODE_NIC_SW = 3
+POLLING_SINGLE = 1
+POLLING_MULTI = 2
 
 # NM_BDG_MAXPORTS in netmap_bdg.h. An index of 2^31 or more makes VALE_LIST read outside the table.
 BRIDGE_PORTS = 254
@@ -42,9 +47,12 @@ BODY = {
     VALE_ATTACH: (struct.Struct("=" + _REGISTER + "I4x"), _REGISTER_FIELDS + ("port_index",)),
     VALE_DETACH: (struct.Struct("=I4x"), ("port_index",)),
     VALE_LIST: (struct.Struct("=H2xI"), ("bridge_idx", "port_idx")),
+    PORT_HDR_SET: (struct.Struct("=I4x"), ("hdr_len",)),
     PORT_HDR_GET: (struct.Struct("=I4x"), ("hdr_len",)),
     VALE_NEWIF: (struct.Struct("=IIHHH2x"), ("tx_slots", "rx_slots", "tx_rings", "rx_rings", "mem_id")),
     VALE_DELIF: (None, ()),
+    POLLING_ENABLE: (struct.Struct("=III4x"), ("mode", "first_cpu_id", "num_polling_cpus")),
+    POLLING_DISABLE: (struct.Struct("=III4x"), ("mode", "first_cpu_id", "num_polling_cpus")),
 }
 
 

@@ -6,19 +6,14 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import io
-import zipfile
 
+from ..bundle import bundle
 from ..errors import PtnetError
 from . import boot, pipes, ports
 
-_PACKAGE = "netmap_ptnet"
-_MAIN = "from %s.netmap.boot import main\nraise SystemExit(main())\n" % _PACKAGE
-
 
 def act_on_ports(params, check_mode):
-    """What ``vale_port`` does: the NICs on a switch, now and after a reboot. Returns its result (dict)."""
+    """What ``vale_port`` does: the ports on a switch, now and after a reboot. Returns its result (dict)."""
     return ports.act(params, check_mode, keep=keep)
 
 
@@ -48,20 +43,8 @@ def keep(change, before, record, system, check_mode):
 
 
 def archive():
-    """The code that restores ports, as a file that Python runs; the same code gives the same bytes (bytes)."""
-    root = __name__.rsplit(".", 2)[0]
-    texts = {"__main__.py": _MAIN}
-    texts.update(("%s/%s__init__.py" % (_PACKAGE, folder), "") for folder in ("", "kernel/", "netmap/"))
-    for source in boot.SOURCES:
-        name = "%s.%s" % (root, source)
-        # A module runs from an archive itself, so its sources are asked of whoever loaded them.
-        texts["%s/%s.py" % (_PACKAGE, source.replace(".", "/"))] = \
-            importlib.util.find_spec(name).loader.get_source(name)
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as packed:
-        for name in sorted(texts):
-            packed.writestr(zipfile.ZipInfo(name), texts[name])
-    return stream.getvalue()
+    """The code that restores ports, as a file that Python runs (bytes)."""
+    return bundle("netmap.boot", boot.SOURCES)
 
 
 def _lines(files):

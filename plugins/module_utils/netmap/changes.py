@@ -1,11 +1,9 @@
 # Copyright (c) netmap.ptnet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Changes of netmap ports. Private to netmap.ptnet.
+"""Changes of netmap ports, under the host-wide lock. Private to netmap.ptnet.
 
-Some requests crash or wedge the kernel (names with ``^``, attached persistent ports, concurrent changes). They
-cannot be expressed here: a change exists only under the host-wide lock, and each is checked against the list of
-switch ports and against the interfaces before the ioctl.
+Each request passes :func:`forbidden.refuse`, which is told here what the switches hold and what was proven.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ import errno
 from ..errors import PtnetError
 from . import abi, names
 from .device import Device, call, entries
+from .forbidden import ForbiddenRequest
 
 # With so many entries a switch takes no further port (netmap_get_bdg_na in netmap_bdg.c).
 SWITCH_PORTS_MAX = abi.BRIDGE_PORTS - 2
@@ -28,9 +27,26 @@ class Unloaded:
     def entries():
         return []
 
+    @staticmethod
+    def forget():
+        """Nothing was kept."""
+
+    @staticmethod
+    def unlink(_name, remove):
+        """Delete an interface; no switch can hold it."""
+        remove()
+
 
 class ChangeableDevice(Device):
-    """The device, with the way to change it."""
+    """The device, with the way to change it.
+
+    :param polling_limits: interface to online CPUs (list of int), receive and transmit rings (int); without it polling
+        cannot be switched on
+    """
+
+    def __init__(self, driver_of, open_node=None, polling_limits=None, **options):
+        super().__init__(driver_of, open_node, **options)
+        self.polling_limits = polling_limits or (lambda _name: ([], 0, 0))
 
     @contextlib.contextmanager
     def changing(self, purpose, absent=False):
@@ -44,7 +60,7 @@ class ChangeableDevice(Device):
         """
         with self.locked(purpose), contextlib.ExitStack() as stack:
             try:
-                changes = Changes(stack.enter_context(self.node()), self.driver_of)
+                changes = Changes(stack.enter_context(self.node()), self.driver_of, self.polling_limits)
             except PtnetError as error:
                 if not (absent and error.facts.get("device_absent")):
                     raise
@@ -55,132 +71,176 @@ class ChangeableDevice(Device):
 class Changes:
     """Requests that need the host-wide lock. Made by :meth:`ChangeableDevice.changing` only.
 
-    The list is read once and kept: nobody else who takes the lock can change it. Any error drops it.
+    The list is read once and kept up to date: nobody else who takes the lock can change it. Any error drops it.
+    ``fresh`` are the persistent ports made under this lock, ``sound`` the attached ones of which it is known that
+    nobody had them open when they were attached, ``regions`` the memory regions that answered.
     """
 
-    def __init__(self, node, driver_of):
+    def __init__(self, node, driver_of, polling_limits=lambda _name: ([], 0, 0)):
         self._node = node
-        self._driver_of = driver_of
         self._kept = None
+        self.driver_of = driver_of
+        self.polling_limits = polling_limits
+        self.fresh, self.sound, self.regions = set(), set(), set()
 
     def entries(self):
         """All ports of all switches (list of names.Entry)."""
-        if self._kept is None:
-            self._kept = entries(self._node)
-        return list(self._kept)
+        return [entry for there in self._ports().values() for entry in there]
+
+    def listed(self, name):
+        """The entries whose port part is this name (list of names.Entry)."""
+        return self._ports().get(name, [])
 
     def forget(self):
         """Read the list again at the next use."""
         self._kept = None
 
-    def attach(self, switch, nic, host_stack=False):
-        """Attach a NIC or one end of a veth pair to a switch, which is made if it is the first port.
+    def _ports(self):
+        if self._kept is None:
+            self._kept = {}
+            for entry in entries(self._node):
+                self._kept.setdefault(entry.port, []).append(entry)
+        return self._kept
+
+    def vouch(self, switch, port):
+        """A persistent port of ours that is on a switch was attached soundly, says the record."""
+        self.sound.add("%s:%s" % (switch, port))
+
+    def attach(self, switch, port, host_stack=False):
+        """Attach a NIC, a veth end, or a persistent port that was made under this lock; the first makes the switch.
 
         :raises PtnetError: refused before the kernel is asked, or by the kernel (``errno`` in its facts)
         """
-        names.switch(switch), names.interface(nic)
-        driver = self._driver_of(nic)
-        if driver is None:
-            raise PtnetError("%s cannot be attached" % nic, found="no interface of this name")
-        if not driver:
-            # ATTACH of an open persistent port answers EBUSY but attaches, and the DETACH that follows hangs its
-            # owner for good; opened later by name it can never be detached (netmap_bdg_attach in netmap_bdg.c).
-            raise PtnetError(
-                "%s is a persistent netmap port and is never attached to a switch" % nic, found="an interface "
-                "without a driver", expected="a NIC or one end of a veth pair", remedy="use it as a pipe parent; "
-                "for a host leg on a switch attach one end of a veth pair")
-        self._refuse_listed(nic, "attached")
-        mode = abi.MODE_NIC_SW if host_stack else abi.MODE_ALL_NIC
-        self._call(abi.VALE_ATTACH, "%s:%s" % (switch, nic), mode=mode)
+        names.switch(switch), names.interface(port)
+        if self.driver_of(port) is None:
+            raise PtnetError("%s cannot be attached" % port, found="no interface of this name")
+        name = "%s:%s" % (switch, port)
+        ports = self._ports()
+        self._call(abi.VALE_ATTACH, name, mode=abi.MODE_NIC_SW if host_stack else abi.MODE_ALL_NIC)
+        self.sound.add(name)
+        bridge = next((one.bridge for there in ports.values() for one in there if one.switch == switch), None)
+        ports[port] = [names.Entry(bridge, name, switch, port, False, False)]
+        if host_stack:
+            ports[port].append(names.Entry(bridge, name + "^", switch, port, True, False))
 
-    def detach(self, switch, nic):
-        """Take a NIC or a veth end off its switch; its host-stack entry goes with it.
+    def detach(self, switch, port):
+        """Take a port off its switch; its host-stack entry goes with it.
 
         :raises PtnetError: refused before the kernel is asked, or by the kernel (``errno`` in its facts)
         """
-        names.switch(switch), names.interface(nic)
-        name = "%s:%s" % (switch, nic)
-        if not any(entry.name == name for entry in self.entries()):
+        names.switch(switch), names.interface(port)
+        name = "%s:%s" % (switch, port)
+        if not any(entry.name == name or entry.stuck for entry in self.listed(port)):
             raise PtnetError("%s cannot be detached" % name, found="no such port on the switch")
-        if self._driver_of(nic) == "":
-            # A DETACH after the half-done ATTACH of an open persistent port underflows a reference.
-            raise PtnetError("%s is a persistent netmap port, detaching it can hang the machine" % name,
-                             remedy="stop the VMs and reboot")
+        ports = self._ports()
         self._call(abi.VALE_DETACH, name)
+        self.sound.discard(name)
+        ports[port] = [entry for entry in ports[port] if entry.switch != switch]
 
-    def newif(self, name, tx_slots, rx_slots, tx_rings=1, rx_rings=1):
-        """Create a persistent port, the parent of pipes, with a memory region of its own.
+    def newif(self, name, tx_slots, rx_slots, tx_rings=1, rx_rings=1, mem_id=0):
+        """Create a persistent port, by default with a memory region of its own.
 
+        :param mem_id: a region to share, which :meth:`region` has asked (int); 0 for a new one
         :returns: what the kernel granted: tx_slots, rx_slots, tx_rings, rx_rings, mem_id (dict of int)
         :raises PtnetError: refused before the kernel is asked, or by the kernel (``errno`` in its facts)
         """
         names.interface(name)
-        if self._driver_of(name) is not None:
+        if self.driver_of(name) is not None:
             raise PtnetError("the persistent port %s cannot be created" % name,
                              found="an interface of this name exists")
-        self._refuse_listed(name, "created")
-        return self._call(abi.VALE_NEWIF, name, tx_slots=tx_slots, rx_slots=rx_slots, tx_rings=tx_rings,
-                          rx_rings=rx_rings)
+        granted = self._call(abi.VALE_NEWIF, name, tx_slots=tx_slots, rx_slots=rx_slots, tx_rings=tx_rings,
+                             rx_rings=rx_rings, mem_id=mem_id)
+        self.fresh.add(name)
+        return granted
 
     def delif(self, name):
-        """Delete a persistent port.
+        """Delete a persistent port; the kernel refuses while a program has it, or a pipe of it, open.
 
         :raises PtnetError: refused before the kernel is asked, or by the kernel (``errno`` in its facts)
         """
-        self._refuse_unless_free(names.interface(name), "deleted")
+        self._persistent(name, "deleted")
         self._call(abi.VALE_DELIF, name)
+        self.fresh.discard(name)
 
     def info(self, name):
         """Rings, slots and region of a persistent port that is on no switch.
 
-        An attached one would be renamed in the list and wedged (netmap_update_config in netmap.c); a NIC without
-        native support would get an emulated adapter for a moment (its link resets).
-
         :returns: memsize in bytes, tx_slots, rx_slots, tx_rings, rx_rings, mem_id and others (dict of int)
         """
-        self._refuse_unless_free(names.interface(name), "queried")
+        self._persistent(name, "queried")
         return self._call(abi.PORT_INFO_GET, name)
 
-    def header_length(self, name):
-        """The virtio-net header length in bytes of one end of an open pipe (int); None when the pipe is not open.
+    def region(self, mem_id):
+        """The size of a memory region, bytes (int); afterwards :meth:`newif` may share it.
 
-        Creates nothing.
+        :raises PtnetError: there is none, or it cannot be laid out
         """
-        end = names.parse(name)
-        if not isinstance(end, names.PipeEnd):
-            raise PtnetError("only a pipe can be probed", found=names.shown(name), expected="a name such as p0{1")
-        if self._driver_of(end.parent) is None:
-            return None
-        self._refuse_unless_free(end.parent, "probed")
+        size = self._call(abi.PORT_INFO_GET, "", mem_id=mem_id)["memsize"]
+        self.regions.add(mem_id)
+        return size
+
+    def header_length(self, name):
+        """The virtio-net header length, in bytes, of one end of an open pipe or of an attached NIC (int).
+
+        None when the pipe is not open. Creates nothing.
+        """
+        port = names.parse(name)
+        if isinstance(port, names.PipeEnd):
+            if self.driver_of(port.parent) is None:
+                return None
+        elif not isinstance(port, names.VALEPort):
+            raise PtnetError("only a pipe or an attached NIC can be probed", found=names.shown(name),
+                             expected="a name such as p0{1 or vale1:eth1")
         try:
-            return self._call(abi.PORT_HDR_GET, end.kernel_name())["hdr_len"]
+            return self._call(abi.PORT_HDR_GET, port.kernel_name())["hdr_len"]
         except PtnetError as error:
             if error.facts.get("errno") in (errno.ENODEV, errno.ENXIO):
                 return None
             raise
 
-    def _refuse_unless_free(self, name, done):
-        driver = self._driver_of(name)
+    def set_header_length(self, switch, nic, length):
+        """Set the virtio-net header length of an attached NIC (0, 10 or 12 bytes)."""
+        self._call(abi.PORT_HDR_SET, "%s:%s" % (names.switch(switch), names.interface(nic)), hdr_len=length)
+
+    def poll(self, switch, nic, mode, first_cpu, cpus):
+        """Have kernel threads poll an attached NIC.
+
+        :param mode: ``single``: one CPU for all rings, ``multi``: one CPU for each ring of the same number (str)
+        """
+        self._call(abi.POLLING_ENABLE, "%s:%s" % (names.switch(switch), names.interface(nic)),
+                   mode=abi.POLLING_MULTI if mode == "multi" else abi.POLLING_SINGLE,
+                   first_cpu_id=first_cpu, num_polling_cpus=cpus)
+
+    def stop_polling(self, switch, nic):
+        """End polling; it is no error when there was none. Returns whether there was (bool)."""
+        try:
+            self._call(abi.POLLING_DISABLE, "%s:%s" % (names.switch(switch), names.interface(nic)))
+        except PtnetError as error:
+            if error.facts.get("errno") != errno.EFAULT:
+                raise
+            return False
+        return True
+
+    def unlink(self, name, remove):
+        """Delete an interface that no switch holds.
+
+        :param remove: deletes it, without arguments
+        """
+        if any(not entry.stuck for entry in self.listed(name)) and self.driver_of(name) is not None:
+            raise ForbiddenRequest("unlink-attached", "%s cannot be deleted" % name)
+        remove()
+
+    def _persistent(self, name, done):
+        driver = self.driver_of(names.interface(name))
         if driver is None:
             raise PtnetError("%s cannot be %s" % (name, done), found="no interface of this name")
         if driver:
             raise PtnetError("%s cannot be %s" % (name, done), found="an interface with the driver %s" % driver,
                              expected="a persistent netmap port")
-        self._refuse_listed(name, done)
-
-    def _refuse_listed(self, name, done):
-        for entry in self.entries():
-            if entry.port != name:
-                continue
-            if entry.stuck:
-                raise PtnetError("%s cannot be %s" % (name, done), found="the port is stuck: it was opened or "
-                                 "queried while attached, and the kernel lost its switch",
-                                 remedy="reboot the machine, nothing else frees it")
-            # A VM may name its port as it likes; only an interface of that name is the same thing.
-            if self._driver_of(name) is not None:
-                raise PtnetError("%s cannot be %s" % (name, done), found="it is attached as %s" % entry.name,
-                                 remedy="detach it there first")
 
     def _call(self, reqtype, name, **fields):
-        self._kept = None
-        return call(self._node, reqtype, name, **fields)[1]
+        try:
+            return call(self._node, reqtype, name, self, **fields)[1]
+        except PtnetError:
+            self._kept = None
+            raise

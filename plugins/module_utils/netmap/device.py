@@ -18,7 +18,7 @@ import sys
 import time
 
 from ..errors import PtnetError
-from . import abi, names
+from . import abi, forbidden, names
 
 PATH = "/dev/netmap"
 LOCK_NAME = "netmap-ptnet.lock"
@@ -37,9 +37,14 @@ _MEANING = {
     (abi.VALE_DELIF, errno.EBUSY): "a program has the port, or a pipe of it, open",
     (abi.VALE_DELIF, errno.ENXIO): "no such interface",
     (abi.VALE_DELIF, errno.EINVAL): "not a persistent port",
+    (abi.PORT_INFO_GET, errno.EINVAL): "no such memory region",
+    (abi.PORT_INFO_GET, errno.ENOMEM): "its memory cannot be laid out with the parameters that netmap has or had",
+    (abi.POLLING_ENABLE, errno.EFAULT): "it is polled already",
+    (abi.POLLING_DISABLE, errno.EFAULT): "it is not polled",
 }
 _VERB = {abi.PORT_INFO_GET: "query", abi.VALE_ATTACH: "attach", abi.VALE_DETACH: "detach", abi.VALE_LIST: "list",
-         abi.PORT_HDR_GET: "probe", abi.VALE_NEWIF: "create", abi.VALE_DELIF: "delete"}
+         abi.PORT_HDR_GET: "probe", abi.PORT_HDR_SET: "set the header length of", abi.VALE_NEWIF: "create",
+         abi.VALE_DELIF: "delete", abi.POLLING_ENABLE: "poll", abi.POLLING_DISABLE: "stop polling"}
 
 
 class _Node:
@@ -115,11 +120,14 @@ def entries(node):
         bridge, port = found["bridge_idx"], found["port_idx"] + 1
 
 
-def call(node, reqtype, name, **fields):
+def call(node, reqtype, name, guard=None, **fields):
     """Issue one request through an open device; returns the name and the fields that come back (str, dict).
 
+    :param guard: whoever holds the lock (Changes); without one only VALE_LIST is possible
+    :raises ForbiddenRequest: it would crash or wedge the kernel, see :data:`forbidden.TABLE`
     :raises PtnetError: the kernel refused, ``errno`` in its facts
     """
+    forbidden.refuse(reqtype, name, fields, guard)
     body = abi.pack_body(reqtype, **fields)
     buffer = ctypes.create_string_buffer(body, len(body)) if body else None
     header = abi.pack_header(reqtype, name, ctypes.addressof(buffer) if body else 0)

@@ -18,6 +18,7 @@ PART_MAX = 15
 QEMU_MAX = 15
 _PART = re.compile(r"[A-Za-z0-9_]+")
 _LIBNETMAP = re.compile(r"[-^*@/]")
+_MONITOR = re.compile(r"/[xztrRT]*[ztr]")
 _EXPECTED = "letters, digits and underscores, at most %d of them" % PART_MAX
 
 
@@ -42,7 +43,11 @@ class VALEPort(namedtuple("VALEPort", "switch port")):
 
 
 class PipeEnd(namedtuple("PipeEnd", "parent end pipe")):
-    """One end of a pipe, such as ``p0{1`` (master) or ``p0}1`` (slave)."""
+    """One end of a pipe, such as ``p0{1`` (master) or ``p0}1`` (slave).
+
+    ``parent`` is the kernel's name of an interface, a persistent port or a VALE port: netmap_get_pipe_na in
+    netmap_pipe.c looks it up as any port. A VALE port is made for it and lives as long as the pipe.
+    """
 
     __slots__ = ()
 
@@ -90,34 +95,51 @@ def interface(text, what="the name of an interface"):
 
 
 def parse(text):
-    """Read a port name: ``eth0``, ``vale1:10``, ``p0{1``, ``p0}1``, each with or without ``netmap:`` in front.
+    """Read the name of a port as the kernel knows it, with or without ``netmap:`` in front.
 
+    Interfaces (``eth0``), VALE ports (``vale1:10``), and ends of pipes (``p0{1``, ``p0}1``, ``vale1:10{1``). What
+    libnetmap adds to them is read by :func:`libnetmap.parse`.
+
+    :returns: Interface, VALEPort or PipeEnd
     :raises PtnetError: anything else, with what is wrong
     """
     if not isinstance(text, str):
         raise PtnetError("a port name is refused", found=shown(text), expected="a string")
     name = text[len("netmap:"):] if text.startswith("netmap:") else text
-    if ":" in name:
-        left, right = name.split(":", 1)
-        return VALEPort(switch(left), part(right, "the port part of %s" % shown(text)))
-    for end in "{}":
-        if end in name:
-            left, right = name.split(end, 1)
-            return PipeEnd(interface(left, "the parent in %s" % shown(text)), end,
-                           part(right, "the pipe id in %s" % shown(text)))
     if _LIBNETMAP.search(name):
         raise PtnetError(
             "a port name is refused", found=shown(text), expected="a name such as eth0, vale1:10 or p0{1",
             remedy="leave out suffixes such as -0, ^, *, /x and @1: they are libnetmap's language, "
                    "neither the kernel nor QEMU knows them")
-    return Interface(interface(name, "a port name"))
+    for end in "{}":
+        if end in name:
+            left, right = name.split(end, 1)
+            return PipeEnd(_whole(left, text, "the parent in %s").kernel_name(), end,
+                           part(right, "the pipe id in %s" % shown(text)))
+    return _whole(name, text, "a port name")
+
+
+def _whole(name, text, what):
+    if ":" in name:
+        left, right = name.split(":", 1)
+        return VALEPort(switch(left), part(right, "the port part of %s" % shown(text)))
+    return Interface(interface(name, what % shown(text) if "%s" in what else what))
 
 
 def qemu_ifname(text):
     """The name for QEMU's ``ifname=``; refused where QEMU would silently cut it (net/netmap.c, IFNAMSIZ).
 
+    QEMU strips ``netmap:`` and hands the rest to the kernel, all rings, exclusively. So whatever the kernel knows by
+    its name can be passed through: NICs, VALE ports, ends of pipes. A monitor has no name, only flags of the request,
+    and QEMU sets none of them: given ``vale1:10/r`` it gets an ordinary new port that is called so (seen).
+
     :raises PtnetError: not a port name, or longer than 15 characters in all
     """
+    if isinstance(text, str) and _MONITOR.search(text):
+        raise PtnetError("QEMU cannot pass a monitor through", found=shown(text),
+                         expected="a NIC, a VALE port or the end of a pipe",
+                         remedy="run pkt-gen or another program on the monitor, or bridge it into a pipe (lb, bridge) "
+                                "whose other end the VM has")
     name = parse(text).kernel_name()
     if len(name) > QEMU_MAX:
         raise PtnetError("QEMU cannot open the port %s" % name, found="%d characters" % len(name),

@@ -11,13 +11,18 @@ import re
 import socket
 
 from ..errors import PtnetError
+from . import libnetmap, names
 
 
 def refuse_wedging(ports, entries, interfaces=None):
     """Refuse names whose REGISTER crashes netmap, or makes an attached port unusable until the next reboot.
 
     A persistent port that is opened while attached is renamed in its switch's list (netmap_update_config in
-    netmap.c); a host-stack entry has no rings to open (netmap_bdg.c).
+    netmap.c), also when the open is refused afterwards because of its suffix; a host-stack entry has no rings to open
+    (netmap_bdg.c). ``@share`` makes libnetmap query the other port, with the same effect. A pipe or a monitor does not
+    rename its attached parent (seen), but lives in a port that is the switch's.
+
+    A monitor of a VALE port that nobody has open is refused as well: the kernel answers EINVAL.
 
     :param ports: names as users write them, libnetmap suffixes allowed (list of str)
     :param entries: what the switches hold, from :meth:`device.Device.entries`
@@ -27,19 +32,32 @@ def refuse_wedging(ports, entries, interfaces=None):
     if interfaces is None:
         interfaces = [name for _index, name in socket.if_nameindex()]
     attached = {entry.port: entry.name for entry in entries if entry.port in interfaces or entry.stuck}
-    for port in ports:
-        match = re.match(r"(?:netmap:)?(?:(vale\w*):)?(\w+)(.?)", port)
-        if not match:
-            continue
-        switch, name, suffix = match.groups()
-        if switch and (suffix == "^" or name in interfaces):
-            raise PtnetError("port %s may not be opened" % port, found="%s is an interface attached to a switch" % name,
-                             expected="a port that nobody attached, such as %s:10" % switch)
-        if not switch and name in attached:
-            raise PtnetError(
-                "port %s may not be opened" % port, found="it is attached to a switch as %s" % attached[name],
-                expected="a port that is not attached; the kernel would lose this one until a reboot",
-                remedy="use a port of the switch itself, such as vale1:10, or a pipe of an unattached parent")
+    requests = [libnetmap.parse(port) for port in ports]
+    held = {entry.name for entry in entries}
+    for text, request in zip(ports, requests):
+        for port in [request.port] + ([request.share.port] if request.share else []):
+            if isinstance(port, names.PipeEnd):
+                port = names.parse(port.parent)
+            _refuse_attached(names.shown(text)[1:-1], port, attached, interfaces)
+        name = request.port.kernel_name()
+        if request.monitor and isinstance(request.port, names.VALEPort) and name not in held:
+            raise PtnetError("the monitor %s has nothing to watch" % request.text(), found="nobody has %s open" % name,
+                             expected="a port that is in use", remedy="start the program or the VM on %s first, in a "
+                             "task of its own" % name)
+
+
+def _refuse_attached(text, port, attached, interfaces):
+    if isinstance(port, names.VALEPort):
+        if port.port in interfaces:
+            raise PtnetError("port %s may not be opened" % text, found="%s is an interface, and so attached to the "
+                             "switch, not opened" % port.port,
+                             expected="a port that nobody attached, such as %s:10" % port.switch)
+    elif port.name in attached:
+        raise PtnetError(
+            "port %s may not be opened" % text, found="%s is attached to a switch as %s" % (port.name,
+                                                                                           attached[port.name]),
+            expected="a port that is not attached; the kernel would lose this one until a reboot",
+            remedy="use a port of the switch itself, such as vale1:10, or a pipe of an unattached parent")
 
 
 def users(port, processes="/proc"):

@@ -10,6 +10,7 @@ module is reloaded (netmap_config_obj_allocator in netmap_mem2.c). So everything
 from __future__ import annotations
 
 import math
+import re
 from collections import namedtuple
 
 from ..errors import PtnetError
@@ -61,6 +62,7 @@ PARAMETERS = {
 
 POOLS = ("if", "ring", "buf")
 NIFP_SIZE = 56
+RING_OFFSET = 8
 RING_HEADER = 256
 SLOT_SIZE = 16
 RESERVED_BUFFERS = 2
@@ -74,14 +76,14 @@ _WORDS = {"y": 1, "yes": 1, "true": 1, "on": 1, "n": 0, "no": 0, "false": 0, "of
 
 def value(name, raw):
     """A parameter's value as a number, from a number, a decimal string, or Y and N (int)."""
-    text = str(raw).strip()
+    text = str(raw).strip(" ")
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    try:
-        return int(text)
-    except ValueError:
+    # int() would take digits of other scripts, underscores, and blanks of any kind.
+    if not re.fullmatch(r"[-+]?[0-9]{1,12}", text):
         raise PtnetError("the value of the netmap parameter %s is refused" % name, found=shown(raw),
-                         expected="a whole number") from None
+                         expected="a whole number")
+    return int(text)
 
 
 def check(wanted):
@@ -91,7 +93,7 @@ def check(wanted):
     :raises PtnetError: unknown, out of range, or a size that the allocator cannot lay out
     """
     checked = {}
-    for name in sorted(wanted or {}):
+    for name in sorted(wanted or {}, key=str):
         if name not in PARAMETERS:
             raise PtnetError(
                 "an unknown netmap parameter", found=shown(name),
@@ -153,7 +155,7 @@ def private_region(now, tx_slots, rx_slots, tx_rings=1, rx_rings=1):
         "buf": max(full["priv_buf_num"], (4 * pipes + rx) * rx_slots + (4 * pipes + tx) * tx_slots + RESERVED_BUFFERS),
     }
     size = {
-        "if": max(full["priv_if_size"], NIFP_SIZE + 8 * (tx + rx)),
+        "if": max(full["priv_if_size"], NIFP_SIZE + RING_OFFSET * (tx + rx)),
         "ring": max(full["priv_ring_size"], RING_HEADER + SLOT_SIZE * max(tx_slots, rx_slots)),
         "buf": full["priv_buf_size"],
     }
@@ -169,42 +171,51 @@ def private_region(now, tx_slots, rx_slots, tx_rings=1, rx_rings=1):
     return region
 
 
-def pipes_need(pipes, tx_slots, rx_slots, tx_rings=1, rx_rings=1):
+def pipes_need(pipes, tx_slots, rx_slots, tx_rings=1, rx_rings=1, extra_buffers=0):
     """Objects that so many pipes take, both ends open, as wide as their parent (dict of int).
 
     Each end has its own rings and one netmap_if; the two ends share the buffers (netmap_pipe_krings_create_both).
+    Buffers beside the rings come out of the same pool, and where they run out the kernel grants fewer without an error
+    (netmap_extra_alloc in netmap_mem2.c).
+
+    :param extra_buffers: buffers that each open end asks for beside its rings, ``nr_extra_bufs`` (int)
     """
     return {
         "if": 2 * pipes,
         "ring": 2 * (tx_rings + rx_rings) * pipes,
-        "buf": (tx_rings * tx_slots + rx_rings * rx_slots) * pipes + RESERVED_BUFFERS,
+        "buf": (tx_rings * tx_slots + rx_rings * rx_slots + 2 * extra_buffers) * pipes + RESERVED_BUFFERS,
     }
 
 
-def pipe_capacity(region, tx_slots, rx_slots, tx_rings=1, rx_rings=1):
-    """How many pipes a private region has room for (int)."""
-    one = pipes_need(1, tx_slots, rx_slots, tx_rings, rx_rings)
+def pipe_capacity(region, **width):
+    """How many pipes a private region has room for (int).
+
+    :param width: as for :func:`pipes_need`
+    """
+    one = pipes_need(1, **width)
     return min(region["if"] // one["if"], region["ring"] // one["ring"],
                (region["buf"] - RESERVED_BUFFERS) // (one["buf"] - RESERVED_BUFFERS))
 
 
-def raise_for_pipes(now, pipes, **shape):
+def raise_for_pipes(now, pipes, extra_buffers=0, **shape):
     """The ``priv_*`` parameters to raise, and to what, before the parent is created; empty if none (dict of int).
+
+    They count for every parent and every VALE port, so the memory of all of them grows.
 
     :param shape: ``tx_slots``, ``rx_slots``, ``tx_rings``, ``rx_rings`` of the parent (int)
     :raises PtnetError: more pipes than any value allows
     """
     region = private_region(now, **shape)
-    need = pipes_need(pipes, **shape)
+    need = pipes_need(pipes, extra_buffers=extra_buffers, **shape)
     wanted = {"priv_%s_num" % kind: need[kind] for kind in POOLS if need[kind] > region[kind]}
     for name, number in wanted.items():
         if number > PARAMETERS[name].high:
-            limits = {"priv_%s_num" % kind: PARAMETERS["priv_%s_num" % kind].high for kind in POOLS}
-            most = max(count for count in range(pipes) if all(
-                pipes_need(count, **shape)[kind] <= limits["priv_%s_num" % kind] for kind in POOLS))
+            limits = {kind: PARAMETERS["priv_%s_num" % kind].high for kind in POOLS}
+            most = pipe_capacity(limits, extra_buffers=extra_buffers, **shape)
             raise PtnetError("one parent cannot hold so many pipes", found=pipes,
                              expected="at most %d of this width, limited by %s" % (most, name),
-                             remedy="spread the pipes over several parents")
+                             remedy="spread the pipes over several parents%s" % (
+                                 ", or ask for fewer slots or extra buffers" if name == "priv_buf_num" else ""))
     return wanted
 
 

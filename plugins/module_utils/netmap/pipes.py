@@ -15,6 +15,8 @@ from .changes import ChangeableDevice, Unloaded
 from .record import Record
 
 SHAPE = ("tx_slots", "rx_slots", "tx_rings", "rx_rings")
+# What the region must have room for. It can change while the parent exists.
+ROOM = ("pipes", "extra_buffers")
 
 # What a decision looks at: entries of all switches, driver by interface (None: no such interface), the parents we
 # made with their properties, the shape of those that exist, the module's parameters, and the free memory in bytes.
@@ -54,8 +56,11 @@ def _run(params, wanted, system, record, changes, check_mode, keep):
     before = {name: seen.ours[name] for name in sorted(seen.ours) if drivers[name] == ""}
     after = {name: shape for name, shape in before.items() if name not in remove}
     after.update((name, made(wanted[name], seen.parameters)) for name in create)
+    for name in set(wanted) & set(after) - set(create):
+        after[name] = dict(after[name], capacity=_capacity(after[name], wanted[name]))
     change = Change()
     change.note("parents", _lines(before), _lines(after))
+    change.note("extra_buffers", _extra(record.parents), _extra(remembered(record.parents, wanted, params, after)))
     recorded, parents = record.lines(), remembered(record.parents, wanted, params, after)
     if not check_mode:
         _perform(remove, create, parents, changes, record, system)
@@ -70,7 +75,7 @@ def _run(params, wanted, system, record, changes, check_mode, keep):
 
 
 def declared(params):
-    """The declared parents: name to ``pipes``, ``tx_slots``, ``rx_slots``, ``tx_rings``, ``rx_rings`` (dict). Pure.
+    """The declared parents: name to ROOM and SHAPE (dict). Pure.
 
     :raises PtnetError: a bad name, a name twice, a number out of range, or nothing to do
     """
@@ -82,13 +87,16 @@ def declared(params):
         if len(name) > names.QEMU_MAX - 2:
             raise PtnetError("the name of a pipe parent is refused", found=name,
                              expected="at most %d characters, so that QEMU can open %s{1" % (names.QEMU_MAX - 2, name))
+        parent = dict({"extra_buffers": 0}, **parent)
         for key, most in (("pipes", parameters.PARAMETERS["priv_if_num"].high // 2),
+                          ("extra_buffers", parameters.PARAMETERS["priv_buf_num"].high),
                           ("tx_slots", parameters.SLOTS_MAX), ("rx_slots", parameters.SLOTS_MAX),
                           ("tx_rings", parameters.RINGS_MAX), ("rx_rings", parameters.RINGS_MAX)):
-            if not 1 <= parent[key] <= most:
+            least = 0 if key == "extra_buffers" else 1
+            if not least <= parent[key] <= most:
                 raise PtnetError("%s of the pipe parent %s is refused" % (key, name), found=parent[key],
-                                 expected="1 to %d" % most)
-        wanted[name] = {key: parent[key] for key in ("pipes",) + SHAPE}
+                                 expected="%d to %d" % (least, most))
+        wanted[name] = {key: parent[key] for key in ROOM + SHAPE}
     if not wanted and not params["purge"]:
         raise PtnetError("there is nothing to do", found="no parents", expected="parents, or purge",
                          remedy="set purge to delete every pipe parent that this collection made")
@@ -112,7 +120,6 @@ def decide(wanted, state, purge, seen):
             if driver is not None:
                 remove.add(name)
         elif driver is None:
-            _refuse_too_small(name, wanted[name], seen.parameters)
             create.append(name)
         else:
             _refuse_drift(name, wanted[name], seen)
@@ -121,6 +128,7 @@ def decide(wanted, state, purge, seen):
                    and (name not in wanted or state == "absent")}
     for name in sorted(remove):
         _refuse_attached(name, seen)
+    _refuse_too_small({name: wanted[name] for name in create}, seen.parameters)
     need = sum(made(wanted[name], seen.parameters)["memory"] for name in create)
     if need > seen.memory:
         raise PtnetError("there is too little memory for the pipe parents %s" % ", ".join(create),
@@ -131,10 +139,26 @@ def decide(wanted, state, purge, seen):
 
 
 def made(wanted, now):
-    """What a parent is once it exists: its shape, its ``capacity`` in pipes, its ``memory`` in bytes (dict). Pure."""
+    """What a parent is once it exists: shape, ``capacity`` in pipes, ``memory`` in bytes, ``region`` (dict). Pure.
+
+    ``region`` has the objects of each pool, which later tell what else would fit.
+    """
     shape = {key: wanted[key] for key in SHAPE}
     region = parameters.private_region(now, **shape)
-    return dict(shape, capacity=parameters.pipe_capacity(region, **shape), memory=region["bytes"])
+    memory = region.pop("bytes")
+    return dict(shape, capacity=_capacity(dict(shape, region=region), wanted), memory=memory, region=region)
+
+
+def _capacity(parent, wanted):
+    if "region" not in parent:
+        return parent.get("capacity", 0)
+    return parameters.pipe_capacity(parent["region"], extra_buffers=wanted["extra_buffers"],
+                                    **{key: parent[key] for key in SHAPE})
+
+
+def _extra(parents):
+    return ["%s %d" % (name, parents[name]["extra_buffers"]) for name in sorted(parents)
+            if parents[name].get("extra_buffers")]
 
 
 def remembered(known, wanted, params, after):
@@ -151,7 +175,7 @@ def remembered(known, wanted, params, after):
     parents = {name: known[name] for name in known
                if (name in wanted and present) or not (name in wanted or params["purge"])}
     parents.update(after)
-    return {name: dict(parent, pipes=wanted[name]["pipes"]) if name in wanted else parent
+    return {name: dict(parent, **{key: wanted[name][key] for key in ROOM}) if name in wanted else parent
             for name, parent in parents.items()}
 
 
@@ -182,8 +206,8 @@ def _refuse_attached(name, seen):
 def _refuse_drift(name, wanted, seen):
     shape = seen.shapes[name]
     found = ["%s=%d" % (key, shape[key]) for key in SHAPE if shape[key] != wanted[key]]
-    capacity = seen.ours[name].get("capacity", 0)
-    if capacity < wanted["pipes"]:
+    capacity = _capacity(seen.ours[name], wanted)
+    if not found and capacity < wanted["pipes"]:
         found.append("room for %d pipes" % capacity)
     if found:
         raise PtnetError(
@@ -192,12 +216,19 @@ def _refuse_drift(name, wanted, seen):
             remedy="stop the VMs and programs that use its pipes, declare it absent, then present again")
 
 
-def _refuse_too_small(name, wanted, now):
-    shape = {key: wanted[key] for key in SHAPE}
-    missing = parameters.raise_for_pipes(now, wanted["pipes"], **shape)
+def _refuse_too_small(create, now):
+    missing, first = {}, None
+    for name, wanted in create.items():
+        shape = {key: wanted[key] for key in SHAPE}
+        short = parameters.raise_for_pipes(now, wanted["pipes"], wanted["extra_buffers"], **shape)
+        first = first or (short and name)
+        missing.update((key, max(number, missing.get(key, 0))) for key, number in short.items())
     if missing:
+        wanted = create[first]
         raise PtnetError(
-            "%d pipes do not fit on the parent %s" % (wanted["pipes"], name),
+            "%d pipes%s do not fit on the parent %s" % (
+                wanted["pipes"], " with %(extra_buffers)d extra buffers an end" % wanted if wanted["extra_buffers"]
+                else "", first),
             found="room for %d" % made(wanted, now)["capacity"],
             expected=", ".join("%s of %d or more" % item for item in sorted(missing.items())),
             remedy="raise %s with netmap.ptnet.netmap_module before the parent is made" % " and ".join(sorted(missing)),

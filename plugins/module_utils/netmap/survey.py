@@ -17,16 +17,16 @@ from .device import Device
 from .record import Record
 
 
-def act(params, check_mode, system=None, device=None):
+def act(params, check_mode, system=None, device=None, reading=None, record=None):
     """Read the machine (dict): the face of ``netmap_info``. Lists, never queries, ports; changes nothing.
 
-    :param params: ``store``, the folder of the collection on the host (dict)
+    :param params: ``store``, the folder of the collection on the host, and ``gather``, the subsets to read (dict)
     :raises PtnetError: the record of created ports is damaged
     """
     system = system or platform()
     device = device or Device(system.driver_of)
     module, installed = system.module(), system.installed()
-    record = Record(params["store"])
+    record = record or Record(params["store"])
     warnings, entries = [], []
     if module is not None:
         try:
@@ -34,6 +34,7 @@ def act(params, check_mode, system=None, device=None):
         except PtnetError as error:
             warnings.append(error.message)
     interfaces = _interfaces(system)
+    boot = system.boot()
     result = {
         "hostname": os.uname().nodename,
         "kernel_release": system.kernel_release(),
@@ -45,8 +46,8 @@ def act(params, check_mode, system=None, device=None):
         "loaded": module is not None,
         "module": _module(system, module, installed),
         "device": system.node(),
-        "parameters": {"now": system.parameters() or {}, "boot": system.boot()["parameters"]},
-        "load_at_boot": system.boot()["load"],
+        "parameters": {"now": system.parameters() or {}, "boot": boot["parameters"]},
+        "load_at_boot": boot["load"],
         "switches": switches(entries, [one["name"] for one in interfaces]),
         "stuck": sorted(entry.name for entry in entries if entry.stuck),
         "parents": _parents(system, record),
@@ -57,6 +58,11 @@ def act(params, check_mode, system=None, device=None):
         "changed": False,
     }
     result.update(distribution())
+    if params.get("gather"):
+        from ..kernel.reading import reading as reader
+        from .survey_subsets import chosen, read_subsets
+
+        result.update(read_subsets(chosen(params["gather"]), system, reading or reader(system), device, record, result))
     if warnings:
         result["warnings"] = warnings
     return result
@@ -65,7 +71,9 @@ def act(params, check_mode, system=None, device=None):
 def _builds(folder):
     """What build/install.py recorded, without its lists of files."""
     return [{"slot": slot, "identity": record["identity"],
-             "commit": manifest.get("commit"), "version": manifest.get("version")}
+             "commit": manifest.get("commit"), "version": manifest.get("version"),
+             "modules": sorted(os.path.basename(place)[:-3] for place in manifest.get("files", ())
+                               if place.endswith(".ko")), "complete": record.get("complete", True)}
             for slot, record in sorted((_json(os.path.join(folder, "installed.json")) or {}).items())
             for manifest in [_json(os.path.join(folder, record["identity"], "manifest.json")) or {}]]
 
@@ -112,6 +120,7 @@ def _module(system, module, installed):
         "srcversion": module["srcversion"] if module else None,
         "refcount": module["refcount"] if module else None,
         "holders": module["holders"] if module else [],
+        "built_in": bool(module and module["built_in"]),
         "installed": installed,
         "fits_kernel": system.fits(installed) if installed else None,
         "stale": system.stale(module, installed) if module and installed else None,

@@ -10,7 +10,7 @@ import json
 import os
 import struct
 
-from .. import command
+from .. import command, files
 from ..errors import PtnetError
 
 RECORD = "disks.json"
@@ -62,7 +62,7 @@ def create(vm):
                 argv += ["-b", disk["backing"], "-F", disk["backing_format"]]
             command.run([*argv, disk["path"] + ".new", *([disk["size"]] if disk["size"] else [])], TIMEOUT,
                         remedy="install qemu-img (Debian: qemu-utils), check the image and the free space")
-            os.replace(disk["path"] + ".new", disk["path"])
+            files.rename(disk["path"] + ".new", disk["path"])
 
 
 def remove(directory):
@@ -93,6 +93,4 @@ def _record(directory):
 
 def _save(directory, paths):
     path = os.path.join(directory, RECORD)
-    with open(path + ".new", "w", encoding="utf-8") as stream:
-        json.dump(paths, stream)
-    os.replace(path + ".new", path)
+    files.replace(path, json.dumps(paths))

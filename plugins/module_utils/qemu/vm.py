@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from .. import command
+from .. import command, files
 from ..errors import PtnetError
 from ..netmap import opening
 from ..netmap.device import Device
@@ -211,7 +211,4 @@ def _text(path):
 
 
 def _write(path, text):
-    with open(path + ".new", "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.chmod(path + ".new", 0o644)
-    os.replace(path + ".new", path)
+    files.replace(path, text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .. import mac
 from ..errors import PtnetError
+from ..netmap import libnetmap, names
 
 # pkt-gen -T, milliseconds. Short, because the first and the last report of a run are left out of the spread.
 REPORT = 200
@@ -22,10 +23,9 @@ def check(run):
     :raises PtnetError: a run that pkt-gen refuses, takes for something else, or that would not end
     """
     port = run["port"]
-    if not port or any(ch.isspace() for ch in port):
-        raise PtnetError("this is no netmap port", found=repr(port), expected="a name such as vale1:10 or netmap:eth1")
     # Without the prefix pkt-gen takes tap0 for a tap device and 'null' for no device at all.
-    name = port if port.startswith(("vale", "netmap:")) else "netmap:" + port
+    request = libnetmap.parse(port)
+    name = request.text()
     sender = run["function"] == "tx"
     for option in ("packets", "threads", "processors", "burst", "rate", "seconds"):
         if run[option] is not None and run[option] <= 0:
@@ -36,6 +36,7 @@ def check(run):
     if not LENGTH[0] <= run["length"] <= LENGTH[1]:
         raise PtnetError("length of the run on %s is out of range" % port, found=run["length"],
                          expected="%d to %d bytes without the CRC" % LENGTH)
+    _refuse_useless(request, sender, run["threads"])
     if sender and not (run["seconds"] or run["packets"]):
         raise PtnetError("the sender on %s would never end" % port, remedy="set seconds or packets")
     done = dict(run, name=name)
@@ -46,8 +47,23 @@ def check(run):
             destination, "the receiver of %s" % port)
     if run["wait_link"] is None:
         # pkt-gen waits 2 s for any name but vale*; the ends of a pipe have no link to come up either.
-        done["wait_link"] = 0 if name.startswith("vale") or "{" in name or "}" in name else 2
+        done["wait_link"] = 2 if isinstance(request.port, names.Interface) else 0
     return done
+
+
+def _refuse_useless(request, sender, threads):
+    """Rings that the function of a run cannot use, and what pkt-gen silently does otherwise."""
+    text = request.text()
+    if sender and request.monitor:
+        # netmap_monitor_txsync in netmap_monitor.c answers EIO.
+        raise PtnetError("nothing can be sent through the monitor %s" % text, expected="function: rx",
+                         remedy="send on the port that it watches")
+    if ("R" if sender else "T") in request.flags:
+        raise PtnetError("the run on %s has no ring to use" % text, found="function: %s" % ("tx" if sender else "rx"),
+                         expected="%s rings" % ("transmit" if sender else "receive"), remedy="leave out the flag")
+    if threads and threads > 1 and request.ring is not None:
+        raise PtnetError("%d threads on the single ring of %s" % (threads, text), expected="one thread",
+                         remedy="leave out threads or the ring; pkt-gen would start from ring 0 instead")
 
 
 def vector(run, binary):

@@ -58,6 +58,42 @@ def test_netmap_order_of_lists_is_no_option(headers):
     assert one != a_netmap(headers, apps=["pkt-gen", "lb"], drivers=["ice"]).options()
 
 
+def test_netmap_needs_patch_for_drivers(headers):
+    assert "patch" in a_netmap(headers, drivers=["ixgbe"]).commands
+    assert "patch" not in a_netmap(headers).commands
+
+
+def test_netmap_signs_after_stripping(headers, tmp_path):
+    class Work:
+        def __init__(self):
+            self.ran = []
+
+        def run(self, *argv):
+            self.ran.append(argv)
+
+    key, certificate, sign = tmp_path / "key", tmp_path / "certificate", headers / "scripts/sign-file"
+    given = {"sign_key": str(key), "sign_certificate": str(certificate)}
+    with pytest.raises(PtnetError, match="sign_certificate cannot be read"):
+        a_netmap(headers, **given).options()
+    certificate.write_text("one")
+    plain, one = a_netmap(headers).options(), a_netmap(headers, **given).options()
+    assert "signed_by" not in plain  # The identities of unsigned builds stay.
+    with pytest.raises(PtnetError, match="sign_key is not there"):
+        a_netmap(headers, **given).preflight()
+    key.write_text("secret")
+    with pytest.raises(PtnetError, match="sign-file is not there"):
+        a_netmap(headers, **given).preflight()
+    sign.parent.mkdir()
+    sign.touch()
+    a_netmap(headers, **given).preflight()
+    certificate.write_text("two")
+    assert a_netmap(headers, **given).options() not in (plain, one)
+    (headers / ".config").write_text('CONFIG_MODULE_SIG_HASH="sha512"\n')
+    work = Work()
+    a_netmap(headers, **given)._sign(work, "/stage/netmap.ko")
+    assert work.ran == [(str(sign), "sha512", str(key), str(certificate), "/stage/netmap.ko")]
+
+
 def test_netmap_missing_headers_name_the_package(headers):
     with pytest.raises(PtnetError, match="install the package linux-headers-6.1-test"):
         a_netmap(headers.parent / "nothing").preflight()

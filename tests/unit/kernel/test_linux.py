@@ -68,13 +68,14 @@ def test_nothing_loaded_and_nothing_installed(machine):
     assert not machine.linux.loaded()
     assert (machine.linux.module(), machine.linux.installed(), machine.linux.parameters(), machine.linux.node()) == (
         None, None, None, None)
-    assert machine.linux.boot() == {"load": False, "parameters": {}, "node": None}
+    assert machine.linux.boot() == {"load": False, "parameters": {}, "node": None, "drivers": []}
 
 
 def test_what_is_loaded(machine):
     machine.load(ptnet_gso="N")
     machine.put("/sys/module/netmap/holders/ixgbe", "")
-    assert machine.linux.module() == {"refcount": 0, "version": None, "srcversion": None, "holders": ["ixgbe"]}
+    assert machine.linux.module() == {"refcount": 0, "version": None, "srcversion": None, "holders": ["ixgbe"],
+                                      "built_in": False}
     assert machine.linux.parameters() == {"buf_num": 163840, "ptnet_gso": 0, "max_bridges": 8}
     machine.linux.write_parameter("buf_num", 20000)
     assert machine.linux.parameters()["buf_num"] == 20000
@@ -88,6 +89,31 @@ def test_what_is_installed(machine):
         assert installed["path"] == "/lib/modules/%s/extra/netmap.ko" % built_for
         assert (installed["version"], installed["srcversion"]) == (None, None)
         assert machine.linux.fits(installed) is fits
+
+
+def test_kernels(machine, monkeypatch):
+    monkeypatch.setattr(machine.linux, "kernel_release", lambda: "6.1.0-9-amd64")
+    magic = {"6.1.0-9-amd64": "6.1.0-9-amd64 SMP", "6.1.0-10-amd64": "6.1.0-9-amd64 SMP"}
+    for release in ("6.1.0-9-amd64", "6.1.0-10-amd64", "6.1.0-11-cloud-amd64"):
+        machine.put("/lib/modules/%s/modules.builtin" % release, "")
+        machine.put("/lib/modules/%s/modules.dep" % release, "kernel/x/netmap_tool.ko: \n" + (
+            "updates/netmap-ptnet/netmap.ko:\n" if release in magic else ""))
+    machine.put("/lib/modules/6.1.0-8-amd64/updates/netmap-ptnet/netmap.ko", "left behind")
+    machine.put("/lib/modules/6.1.0-9-amd64/build/Makefile", "")
+    machine.put("/usr/src/linux-headers-6.1.0-11-cloud-amd64/Makefile", "")
+    asked = []
+
+    def modinfo(argv, allowed=(0,), remedy=None):
+        asked.append(argv)
+        return 0, MODINFO % (argv[2], magic[argv[2]])
+
+    monkeypatch.setattr(machine.linux, "_program", modinfo)
+    kernels = machine.linux.kernels()
+    assert [(one["release"], one["running"], one["headers"]) for one in kernels] == [
+        ("6.1.0-9-amd64", True, True), ("6.1.0-10-amd64", False, False), ("6.1.0-11-cloud-amd64", False, True)]
+    assert [one["netmap"] and one["netmap"]["fits"] for one in kernels] == [True, False, None]
+    assert kernels[0]["netmap"]["path"] == "/lib/modules/6.1.0-9-amd64/extra/netmap.ko"
+    assert asked == [["modinfo", "-k", release, "netmap"] for release in ("6.1.0-9-amd64", "6.1.0-10-amd64")]
 
 
 def test_another_build_is_seen(machine):
@@ -109,17 +135,17 @@ def test_another_build_is_seen(machine):
 
 def test_boot_files(machine):
     boot = {"load": True, "parameters": {"max_bridges": 16, "buf_num": 20000},
-            "node": {"group": "netmap", "mode": "0660"}}
+            "node": {"group": "netmap", "mode": "0660"}, "drivers": ["ixgbe", "veth"]}
     machine.linux.write_boot(boot)
     assert machine.linux.boot() == boot
     assert machine.text(linux.MODPROBE_FILE).endswith("\noptions netmap buf_num=20000 max_bridges=16\n")
-    assert machine.text(linux.LOAD_FILE).endswith("\nnetmap\n")
+    assert machine.text(linux.LOAD_FILE).endswith("\nnetmap\nixgbe\nveth\n")
     assert 'KERNEL=="netmap", SUBSYSTEM=="misc", GROUP="netmap", MODE="0660"' in machine.text(linux.RULE_FILE)
     assert os.stat(machine.root + linux.RULE_FILE).st_mode & 0o777 == 0o644
     assert machine.started == [["udevadm", "control", "--reload"]]
     machine.linux.write_boot(boot)
     assert len(machine.started) == 1
-    nothing = {"load": False, "parameters": {}, "node": None}
+    nothing = {"load": False, "parameters": {}, "node": None, "drivers": []}
     machine.linux.write_boot(nothing)
     assert machine.linux.boot() == nothing
     assert not any(os.path.exists(machine.root + path) for path in (
@@ -127,7 +153,7 @@ def test_boot_files(machine):
 
 
 def test_other_files_that_speak_of_netmap(machine):
-    machine.linux.write_boot({"load": True, "parameters": {"buf_num": 5000}, "node": None})
+    machine.linux.write_boot({"load": True, "parameters": {"buf_num": 5000}, "node": None, "drivers": []})
     machine.put("/etc/modprobe.d/old.conf", "# mine\noptions netmap buf_num=7\n")
     machine.put("/etc/modprobe.d/other.conf", "options netmapper x=1\n")
     machine.put("/lib/modprobe.d/dist.conf", "blacklist netmap\n")
@@ -219,9 +245,9 @@ def test_processes(machine):
     process(50, "trap\0", ["/dev/netmap2"], mapping % "/home/x/dev/netmap")
     machine.put("/proc/self/cmdline", "")
     assert machine.linux.processes() == [
-        {"pid": 20, "command": "pkt-gen -i vale1:1", "holds": ["descriptor 1", "mapping"]},
-        {"pid": 30, "command": "old", "holds": ["mapping"]},
-        {"pid": 40, "command": "thread", "holds": ["descriptor 0"]}]
+        {"pid": 20, "command": "pkt-gen -i vale1:1", "holds": ["descriptor 1", "mapping"], "ports": ["vale1:1"]},
+        {"pid": 30, "command": "old", "holds": ["mapping"], "ports": []},
+        {"pid": 40, "command": "thread", "holds": ["descriptor 0"], "ports": []}]
 
 
 def test_memory(machine):

@@ -15,9 +15,10 @@ import fcntl
 import os
 import struct
 
-SIZES = {2: 32, 3: 64, 4: 8, 5: 8, 7: 8, 8: 16, 9: 0}
-NAMES = {2: "INFO", 3: "ATTACH", 4: "DETACH", 5: "LIST", 7: "HDR_GET", 8: "NEWIF", 9: "DELIF"}
-CHANGES = (3, 4, 8, 9)
+SIZES = {2: 32, 3: 64, 4: 8, 5: 8, 6: 8, 7: 8, 8: 16, 9: 0, 10: 16, 11: 16}
+NAMES = {2: "INFO", 3: "ATTACH", 4: "DETACH", 5: "LIST", 6: "HDR_SET", 7: "HDR_GET", 8: "NEWIF", 9: "DELIF",
+         10: "POLL", 11: "STOP"}
+CHANGES = (3, 4, 6, 8, 9, 10, 11)
 PORTS = 254
 
 
@@ -30,6 +31,15 @@ class FakeNetmap:
         self.bridges = [{} for _unused in range(max_bridges)]  # port index -> [name, kind, interface]
         self.opened = set()
         self.pipes = {}
+        self.half_attached = set()
+        self.headers = {}
+        self.polled = {}
+        self.pairs = {}
+        self.regions = {1}
+        self.asked = set()
+        self.online = [0, 1, 2]
+        self.rings = {}
+        self.on_change = None
         self.busy = set()
         self.lock = lock
         self.loaded = True
@@ -90,6 +100,8 @@ class FakeNetmap:
         body = bytearray(ctypes.string_at(address, SIZES[reqtype])) if address else bytearray()
         self._watch(reqtype, name, body)
         if reqtype in CHANGES:
+            if self.on_change:
+                self.on_change("%s %s" % (NAMES[reqtype], name))
             self.changes.append("%s %s" % (NAMES[reqtype], name))
         outcome = self.fail.pop((NAMES[reqtype], name), None)
         if outcome == "+1":
@@ -116,16 +128,24 @@ class FakeNetmap:
             forbid("NULL dereference")
         if reqtype == 7:
             interface = name.split("{")[0].split("}")[0]
-        if reqtype in (2, 7) and self.drivers.get(interface):
+        if reqtype in (2, 7) and ":" not in name and self.drivers.get(interface):
             forbid("emulated adapter made and destroyed")
-        if reqtype in (2, 7) and self._find(interface):
+        if reqtype in (2, 6, 7) and self._find(interface) and (reqtype == 2 or not self.drivers.get(interface)):
             forbid("query of an attached port")
             if interface in self.persistent and reqtype == 2:
                 self._wedge(interface, "INFO")
-        if reqtype == 3 and interface in self.persistent:
-            forbid("attach of a persistent port")
-        if reqtype == 4 and interface in self.persistent:
-            forbid("detach of a persistent port")
+        if reqtype == 3 and interface in self.persistent and (interface in self.opened or self.pipes.get(interface)):
+            forbid("attach of an open persistent port")
+        if reqtype == 3 and interface in self.persistent and self._find(interface):
+            forbid("one port on two switches")
+        if reqtype == 4 and interface in self.half_attached:
+            forbid("detach after a half-done attach")
+        if any(port[0] == interface for port in self._find(interface)):
+            forbid("touched a stuck port")
+        if reqtype == 8 and struct.unpack_from("<H", body, 12)[0] not in {0} | self.asked:
+            forbid("a region that was not asked first")
+        if reqtype == 10:
+            self._watch_polling(interface, body, forbid)
         if reqtype in CHANGES and self.lock is not None:
             descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
             try:
@@ -135,6 +155,14 @@ class FakeNetmap:
                 pass
             finally:
                 os.close(descriptor)
+
+    def _watch_polling(self, interface, body, forbid):
+        mode, first, count = struct.unpack_from("<III", body)
+        receive, transmit = self.rings.get(interface, (1, 1))
+        if not set(range(first, first + count)) <= set(self.online):
+            forbid("a thread on a CPU that is not there")
+        if transmit > receive or (mode == 2 and first + count > receive):
+            forbid("polling beyond the rings")
 
     def _wedge(self, interface, _why):
         for bridge in self.bridges:
@@ -174,22 +202,27 @@ class FakeNetmap:
         interface = name.split(":", 1)[1]
         if interface not in self.drivers:
             return errno.EINVAL
-        if self._find(interface) or interface in self.busy:
+        held = interface in self.persistent and (interface in self.opened or bool(self.pipes.get(interface)))
+        if self._find(interface) or (interface in self.busy and not held):
             return errno.EBUSY
         bridge = self._bridge(name, create=True)
         if bridge is None or len(bridge) + 2 >= PORTS:
             return errno.ENOMEM
         bridge[self._free(bridge)] = [name, "nic", interface]
-        if mode == 3:
+        if mode == 3 and interface not in self.persistent:
             bridge[self._free(bridge)] = [name + "^", "host", interface]
+        if held:
+            self.half_attached.add(interface)
+            return errno.EBUSY
         return 0
 
     def _detach(self, name, _body, _header):
         for bridge in self.bridges:
             for port in list(bridge.values()):
                 if port[0] == name:
-                    if port[1] == "ephemeral":
+                    if port[1] == "ephemeral" or name in self.polled:
                         return errno.EBUSY
+                    self.headers.pop(name, None)
                     for index in [index for index, one in bridge.items() if one[2] == port[2]]:
                         del bridge[index]
                     return 0
@@ -201,11 +234,16 @@ class FakeNetmap:
         if name.startswith("vale") or not 0 < len(name) <= 15 or set(name) & set("/: %"):
             return errno.EINVAL
         values = struct.unpack("<IIHHH2x", bytes(body))
+        if values[4] and values[4] not in self.regions:
+            return errno.EINVAL
         limits = (4096, 4096, 16, 16)
         defaults = (1024, 1024, 1, 1)
         granted = [min(value or default, most) for value, default, most in zip(values, defaults, limits)]
-        self.make_persistent(name, **dict(zip(("tx_slots", "rx_slots", "tx_rings", "rx_rings"), granted)))
-        struct.pack_into("<IIHHH", body, 0, *granted, 7)
+        region = values[4] or max(self.regions) + 1
+        self.regions.add(region)
+        self.make_persistent(name, mem_id=region, **dict(zip(("tx_slots", "rx_slots", "tx_rings", "rx_rings"),
+                                                             granted)))
+        struct.pack_into("<IIHHH", body, 0, *granted, region)
         return 0
 
     def _delif(self, name, _body, _header):
@@ -219,16 +257,48 @@ class FakeNetmap:
         return 0
 
     def _info(self, name, body, _header):
+        if not name:
+            region = struct.unpack_from("<H", body, 24)[0] or 1
+            if region not in self.regions:
+                return errno.EINVAL
+            self.asked.add(region)
+            struct.pack_into("<Q", body, 0, 42369024)
+            return 0
         if name not in self.drivers:
             return errno.ENXIO
         shape = self.persistent.get(name)
         if shape is None:
             return errno.EINVAL
-        struct.pack_into("<QIIHH", body, 0, 42369024, shape["tx_slots"], shape["rx_slots"], shape["tx_rings"],
-                         shape["rx_rings"])
+        struct.pack_into("<QIIHHHHH", body, 0, 42369024, shape["tx_slots"], shape["rx_slots"], shape["tx_rings"],
+                         shape["rx_rings"], 0, 0, shape.get("mem_id", 7))
         return 0
 
+    def _hdr_set(self, name, body, _header):
+        if name not in self.names():
+            return errno.ENXIO
+        self.headers[name] = struct.unpack_from("<I", body)[0]
+        return 0
+
+    def _poll(self, name, body, _header):
+        if name not in self.names():
+            return errno.ENXIO
+        if name in self.polled:
+            return errno.EFAULT
+        mode, first, count = struct.unpack_from("<III", body)
+        if count >= len(self.online) or (mode == 1 and count != 1):
+            return errno.EINVAL
+        self.polled[name] = (mode, first, count)
+        return 0
+
+    def _stop(self, name, _body, _header):
+        if name not in self.names():
+            return errno.ENXIO
+        return 0 if self.polled.pop(name, None) else errno.EFAULT
+
     def _hdr_get(self, name, body, _header):
+        if ":" in name:
+            struct.pack_into("<I", body, 0, self.headers.get(name, 0))
+            return 0
         parent, pipe = name.replace("}", "{").split("{")
         if parent not in self.drivers:
             return errno.ENXIO
@@ -236,6 +306,44 @@ class FakeNetmap:
             return errno.ENODEV
         struct.pack_into("<I", body, 0, 12)
         return 0
+
+
+class FakeLinks:
+    """The pairs of the fake machine."""
+
+    PAIR = "veth"
+
+    def __init__(self, netmap):
+        self.netmap = netmap
+
+    def pair(self, name):
+        pair = self.netmap.pairs.get(name, {"peer": None, "up": True})
+        return {"peer": pair["peer"], "up": pair["up"]}
+
+    def make(self, name, peer, mac):
+        self._change("link " + name)
+        assert not {name, peer} & set(self.netmap.drivers)
+        self.netmap.drivers.update({name: "veth", peer: "veth"})
+        self.netmap.pairs[name] = {"peer": peer, "mac": mac, "up": False}
+
+    def raise_ends(self, name, peer):
+        self._change("raise " + name)
+        assert self.netmap.pairs[name]["peer"] == peer
+        self.netmap.pairs[name]["up"] = True
+
+    def remove(self, name):
+        self._change("unlink " + name)
+        assert not self.netmap._find(name)
+        for end in (name, self.netmap.pairs.pop(name)["peer"]):
+            del self.netmap.drivers[end]
+
+    def _change(self, text):
+        if self.netmap.on_change:
+            self.netmap.on_change(text)
+        self.netmap.changes.append(text)
+
+    def polling_limits(self, name):
+        return (list(self.netmap.online),) + self.netmap.rings.get(name, (1, 1))
 
 
 class FakeSystem:
@@ -264,6 +372,9 @@ class FakeSystem:
 
     def memory_available(self):
         return self.memory
+
+    def links(self):
+        return FakeLinks(self.netmap)
 
     def processes(self):
         return self.running

@@ -10,8 +10,6 @@ import sys
 import zipfile
 
 import pytest
-from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.freebsd import FreeBSD
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux import Linux
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import boot, boot_service, pipes, ports
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.changes import ChangeableDevice
@@ -199,8 +197,6 @@ def test_without_systemd_there_is_a_warning(machine):
         assert "do not come back" in result["warnings"][0]
     assert machine.files() == {}
     assert "warnings" not in machine.attach(state="absent", purge=True)
-    with pytest.raises(PtnetError, match="rc.d"):
-        FreeBSD().port_service()
 
 
 def test_the_copy_holds_exactly_what_it_imports():
@@ -214,7 +210,7 @@ def test_the_copy_holds_exactly_what_it_imports():
         assert not any(other.startswith("ansible") for other in found), name
         left |= {other for other in found if os.path.isfile(os.path.join(folder, *other.split(".")) + ".py")} - seen
         # Made for one system, or for the modules alone.
-        left -= {"kernel.freebsd", "kernel.linux_service"}
+        left -= {"kernel.freebsd_service", "kernel.linux_drivers", "kernel.linux_service"}
     assert seen == set(boot.SOURCES)
 
 

@@ -15,9 +15,9 @@ LEGAL = string.ascii_letters + string.digits + "_"
 PARTS = st.text(LEGAL, min_size=1, max_size=15)
 INTERFACES = PARTS.filter(lambda text: not text.startswith("val"))
 SWITCHES = st.text(LEGAL, min_size=1, max_size=11).map("vale{}".format)
+PARENTS = st.one_of(INTERFACES, st.builds("{}:{}".format, SWITCHES, PARTS))
 LEGAL_NAMES = st.one_of(
-    INTERFACES, st.builds("{}:{}".format, SWITCHES, PARTS), st.builds("{}{{{}".format, INTERFACES, PARTS),
-    st.builds("{}}}{}".format, INTERFACES, PARTS))
+    PARENTS, st.builds("{}{{{}".format, PARENTS, PARTS), st.builds("{}}}{}".format, PARENTS, PARTS))
 
 
 @given(LEGAL_NAMES, st.sampled_from(["", "netmap:"]))
@@ -37,7 +37,7 @@ def test_whatever_is_accepted_is_harmless(text):
     if name is None:
         return
     assert set(name) <= set(LEGAL + ":{}")
-    assert len(name) <= 31
+    assert len(name) <= 47
     assert text in (name, "netmap:" + name)
 
 
@@ -50,7 +50,7 @@ def test_one_bad_character_anywhere_is_refused(name, bad, where):
 @pytest.mark.parametrize("text", [
     "", "vale0", "vale0:", "vale:1", "val:p", "val0", "x{", "{1", "x{1}2", "x{{1", "vale0:a:b", "vale1:eth0^", "eth0^",
     "netmap:", "netmap:netmap:eth0", "v%d", "a" * 16, "a" * 64, "vale" + "a" * 12 + ":1", "eth0-1", "eth0@3",
-    "eth0\n", "p0{1\n", "vale1:1,id=x", "valex{1", None, 7, b"eth0"])
+    "eth0\n", "p0{1\n", "vale1:1,id=x", "valex{1", "vale1:{1", "vale1{1:2", "p0{1{2", "vale1:10{1}2", None, 7, b"eth0"])
 def test_refused(text):
     with pytest.raises(PtnetError):
         names.parse(text)
@@ -65,6 +65,18 @@ def test_the_other_end_of_a_pipe():
     end = names.parse("netmap:p0{1")
     assert end.peer().kernel_name() == "p0}1"
     assert end.peer().peer() == end
+
+
+def test_a_vale_port_may_be_the_parent_of_pipes():
+    end = names.parse("vale1:10{1")
+    assert (end.parent, end.end, end.pipe) == ("vale1:10", "{", "1")
+    assert names.qemu_ifname("vale1:10{1") == "vale1:10{1"
+
+
+@pytest.mark.parametrize("port", ["vale1:10/r", "netmap:eth0/z", "p0{1/xt"])
+def test_qemu_cannot_name_a_monitor(port):
+    with pytest.raises(PtnetError, match="cannot pass a monitor"):
+        names.qemu_ifname(port)
 
 
 def test_qemu_cuts_at_15_characters():

@@ -16,16 +16,28 @@ INTERFACES = ["eth0", "eth1", "v9"]
 
 
 @pytest.mark.parametrize("port", [
-    "eth1", "netmap:eth1", "netmap:eth1^", "netmap:eth1-0/x", "eth1{1", "vale0:eth1", "vale0:eth1^", "vale1:eth0",
-    "vale0:gone^", "v9"])
+    "eth1", "netmap:eth1", "netmap:eth1^", "netmap:eth1-0/x", "eth1{1", "vale0:eth1", "vale1:eth0", "v9", "v9^", "v9-0",
+    "v9*", "v9/r", "v9/z", "v9@1", "v9{1", "v9}1", "vale0:v9", "vale0:v9{1", "vale0:eth1/x", "vale0:eth1/r",
+    "p0{1@share=netmap:v9", "p0{1@share=vale0:eth1", "eth0@share=netmap:v9{1"])
 def test_ports_that_would_wedge_the_kernel(port):
     with pytest.raises(PtnetError, match="may not be opened"):
         opening.refuse_wedging(["vale0:11", port], ENTRIES, INTERFACES)
 
 
+@pytest.mark.parametrize("port", ["vale0:eth1^", "vale0:gone^", "vale0:gone*"])
+def test_a_host_stack_entry_is_no_port(port):
+    with pytest.raises(PtnetError, match="no host rings"):
+        opening.refuse_wedging([port], ENTRIES, INTERFACES)
+
+
 def test_the_others_may_be_opened():
-    opening.refuse_wedging(["vale0:10", "vale1:10", "eth0", "netmap:eth0^", "p0{1", "netmap:p0}1", "10"], ENTRIES,
-                           INTERFACES)
+    opening.refuse_wedging(["vale0:10", "vale1:10", "eth0", "netmap:eth0^", "p0{1", "netmap:p0}1", "10", "vale0:10/r",
+                            "eth0/r", "vale1:10{1", "p0{1@share=netmap:p1"], ENTRIES, INTERFACES)
+
+
+def test_a_monitor_of_a_port_that_nobody_has_open():
+    with pytest.raises(PtnetError, match="nobody has vale1:10 open"):
+        opening.refuse_wedging(["vale1:10/r", "vale1:10/t"], ENTRIES, INTERFACES)
 
 
 def test_users_of_a_port(tmp_path):

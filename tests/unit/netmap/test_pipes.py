@@ -24,7 +24,7 @@ class Machine:
         return Record(self.folder)
 
     def run(self, *parents, check=False, state="present", purge=False):
-        plain = {"pipes": 1, "tx_slots": 1024, "rx_slots": 1024, "tx_rings": 1, "rx_rings": 1}
+        plain = {"pipes": 1, "extra_buffers": 0, "tx_slots": 1024, "rx_slots": 1024, "tx_rings": 1, "rx_rings": 1}
         full = [dict(plain, **(one if isinstance(one, dict) else {"name": one})) for one in parents]
         return pipes.act({"parents": full, "state": state, "purge": purge}, check, self.system, self.device,
                          self.record, keep_record)
@@ -69,6 +69,28 @@ def test_another_shape_is_drift(machine):
     wider = machine.run({"name": "p0", "pipes": 5})
     assert wider["diff"] == {"before": {"boot": ["p0 pipes=1"]}, "after": {"boot": ["p0 pipes=5"]}}
     assert not machine.run({"name": "p0", "pipes": 5})["changed"]
+
+
+def test_extra_buffers_take_room(machine):
+    with pytest.raises(PtnetError, match="5 pipes with 1100 extra buffers an end do not fit on the parent p0; found: "
+                                         "room for 4; expected: priv_buf_num of 21242 or more"):
+        machine.run({"name": "p0", "pipes": 5, "extra_buffers": 1100})
+    assert machine.run({"name": "p0", "pipes": 4, "extra_buffers": 1000})["parents"][0]["capacity"] == 5
+    assert not machine.run({"name": "p0", "pipes": 4, "extra_buffers": 1000})["changed"]
+    for check in (True, False):
+        fewer = machine.run({"name": "p0", "pipes": 4, "extra_buffers": 10}, check=check)
+        assert fewer["diff"]["after"]["extra_buffers"] == ["p0 10"]
+    assert not machine.run({"name": "p0", "pipes": 4, "extra_buffers": 10})["changed"]
+    with pytest.raises(PtnetError, match="room for 3 pipes"):
+        machine.run({"name": "p0", "pipes": 4, "extra_buffers": 2000})
+
+
+def test_what_to_raise_is_said_for_all_parents(machine):
+    with pytest.raises(PtnetError, match="7 pipes do not fit on the parent p0") as caught:
+        machine.run({"name": "p0", "pipes": 7}, {"name": "p1", "pipes": 8, "tx_slots": 64, "rx_slots": 64})
+    machine.system.values.update(caught.value.facts["raise_parameters"])
+    both = [{"name": "p0", "pipes": 7}, {"name": "p1", "pipes": 8, "tx_slots": 64, "rx_slots": 64}]
+    assert machine.run(*both)["changed"]
 
 
 def test_raised_parameters_do_not_widen_what_exists(machine):
@@ -182,7 +204,8 @@ def test_what_is_to_go_is_gone_where_netmap_is_not_loaded(machine):
         machine.run("p0")
 
 
-@pytest.mark.parametrize("number", [{"pipes": 0}, {"pipes": 51}, {"tx_slots": 0}, {"tx_slots": 4097}, {"rx_rings": 17}])
+@pytest.mark.parametrize("number", [{"pipes": 0}, {"pipes": 51}, {"extra_buffers": -1},
+                                    {"extra_buffers": 1000001}, {"tx_slots": 0}, {"tx_slots": 4097}, {"rx_rings": 17}])
 def test_numbers_out_of_range(machine, number):
     with pytest.raises(PtnetError, match=next(iter(number))):
         machine.run(dict(number, name="p0"))

@@ -9,6 +9,7 @@ import os
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux import Linux
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux_reading import LinuxReading
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import survey
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.device import Device
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.record import Record
@@ -71,8 +72,9 @@ def test_ptnet_interfaces_come_in_the_order_of_pci(system, netmap, tmp_path):
 
 def test_everything_is_listed_and_nothing_queried(system, netmap, tmp_path):
     system.put("sys/module/netmap/refcnt", "3\n")
-    system.put("netmap/installed.json", json.dumps({"6.1.0": {"identity": "abc", "places": ["/x"]}}))
-    system.put("netmap/abc/manifest.json", json.dumps({"commit": "x"}))
+    system.put("netmap/installed.json", json.dumps({
+        "6.1.0": {"identity": "abc", "places": ["/x"], "complete": False}}))
+    system.put("netmap/abc/manifest.json", json.dumps({"commit": "x", "files": {"/m/veth.ko": {}, "/bin/lb": {}}}))
     netmap.attach_by_hand("vale1:eth1", host_stack=True)
     netmap.open_port("vale1:10")
     netmap.make_persistent("v0")
@@ -88,9 +90,28 @@ def test_everything_is_listed_and_nothing_queried(system, netmap, tmp_path):
                                     {"name": "eth1", "host_stack": True, "kind": "attached"}]}]
     assert result["stuck"] == ["v0"]
     assert result["parents"] == [{"name": "p0", "pipes": 1, "capacity": 5, "present": False}]
-    assert result["builds"]["netmap"] == [{"slot": "6.1.0", "identity": "abc", "commit": "x", "version": None}]
+    assert result["builds"]["netmap"] == [{"slot": "6.1.0", "identity": "abc", "commit": "x", "version": None,
+                                           "modules": ["veth"], "complete": False}]
     assert {user["name"] for user in result["users"]} == {"vale1:10", "vale1:eth1", "vale1:eth1^", "v0"}
     assert (netmap.changes, netmap.forbidden, result["changed"]) == ([], [], False)
+    json.dumps(result)
+
+
+def test_a_plain_run_reads_no_subset(system, netmap, tmp_path):
+    params = {"store": str(tmp_path), "gather": []}
+    device = Device(netmap.driver_of, open_node=netmap.open_node)
+    result = survey.act(params, False, system, device, reading=None)
+    assert not {"kernels", "security", "nics", "memory_regions", "namespaces", "drift", "pipes", "abi"} & set(result)
+
+
+def test_a_subset_is_added_to_the_plain_values(system, netmap, tmp_path):
+    system.put("sys/class/net/eth9/mtu", "9000\n")
+    params = {"store": str(tmp_path), "gather": ["nics", "memory"]}
+    result = survey.act(params, True, system, Device(netmap.driver_of, open_node=netmap.open_node),
+                        LinuxReading(system, str(tmp_path)))
+    assert {"loaded", "nics", "memory_regions"} <= set(result)
+    assert "drift" not in result
+    assert [one["mtu"] for one in result["nics"] if one["name"] == "eth9"] == [9000]
     json.dumps(result)
 
 

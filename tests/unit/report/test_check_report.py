@@ -10,7 +10,7 @@ import copy
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.netmap.ptnet.plugins.filter.check_report import check_report
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -101,9 +101,25 @@ def test_nothing_measured_is_no_pass():
 
 def test_notices():
     assert judged(measured())["notices"] == []
-    report = judged(measured(), source="double", machines={"hv1": {"emulated": True}, "hv2": {}})
+    report = judged(measured(), machines={"hv1": {"emulated": True, "doubles": ["qemu", "netmap"]}, "hv2": {}})
     assert report["emulated"]
-    assert [notice.split()[0] for notice in report["notices"]] == ["Stand-ins", "Measured"]
+    assert [notice.split()[0] for notice in report["notices"]] == ["Rehearsed", "Measured"]
+    assert "netmap and the ptnet QEMU." in report["notices"][0]
+
+
+@pytest.mark.parametrize("given", [{"rehearsed": True}, {"machines": {"hv1": {}, "vm1": {"doubles": ["netmap"]}}}])
+def test_what_ran_on_a_double_is_rehearsed_and_each_case_says_so(given):
+    report = judged(measured(), **given)
+    assert (report["verdict"], report["rehearsed"], report["passed"]) == ("rehearsed", True, 1)
+    assert report["cases"][0]["rehearsed"]
+    assert report["cases"][0]["notes"][0] == "rehearsed on a double; datapath not proven"
+
+
+def test_a_rehearsal_can_fail():
+    assert judged(measured(received=0), rehearsed=True)["verdict"] == "failed"
+    report = judged(measured(), machines={"hv1": {"doubles": ["netmap"], "forbidden_calls": 2}})
+    assert report["verdict"] == "failed"
+    assert report["forbidden"] == ["hv1: 2 calls that would have crashed netmap"]
 
 
 @pytest.mark.parametrize("results", [
@@ -119,6 +135,7 @@ def test_unusable_results_are_refused(results):
 counts = st.none() | st.integers(min_value=0, max_value=10**12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.fixed_dictionaries({"sent": counts, "received": counts, "seconds": st.floats(0, 100)}),
                 min_size=1, max_size=4), st.booleans())
 def test_any_counts_are_judged_and_the_input_stays(runs, lossless):

@@ -118,3 +118,14 @@ def test_the_version_is_that_of_an_installed_collection_or_of_a_checkout(tmp_pat
         (tmp_path / name).write_text(json.dumps({"collection_info": {"version": "7.2.0"}}))
     monkeypatch.setattr(filters, "__file__", str(tmp_path / "plugins/filter/check_results.py"))
     assert check_results([])["collection"] == ("7.2.0" if name == "MANIFEST.json" else "7.1.0")
+
+
+@pytest.mark.parametrize(("now", "version", "doubles"), [
+    ({}, None, []), ({"double": 0}, "3.0.94", []), ({"double": 1, "forbidden_calls": 3}, "3.0.94", ["netmap"]),
+    ({}, "3.0.94-double", ["qemu"]), ({"double": 1}, "3.0.94-double", ["netmap", "qemu"])])
+def test_a_double_is_told_by_the_machine(now, version, doubles):
+    qemu = [{"slot": "/usr/local", "identity": "1", "version": version}]
+    given = check_results([host(found=found(parameters={"now": now, "boot": {}}, builds={"netmap": [], "qemu": qemu}))])
+    machine = given["machines"]["hv1"]
+    assert (machine["doubles"], given["rehearsed"]) == (doubles, bool(doubles))
+    assert machine["forbidden_calls"] == now.get("forbidden_calls", 0)

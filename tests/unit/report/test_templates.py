@@ -15,7 +15,7 @@ from ansible_collections.netmap.ptnet.plugins.filter.check_report import check_r
 TEMPLATES = pathlib.Path(__file__).parents[3] / "roles" / "check" / "templates"
 VOID = {"meta", "br", "link", "img", "hr"}
 RESULTS = {
-    "generated": "2026-11-22T14:05:31Z", "collection": "0.1.0", "source": "upstream", "rerun": "make lab",
+    "generated": "2026-11-22T14:05:31Z", "collection": "0.1.0", "rerun": "make lab",
     "machines": {"hv1": {"role": "host", "emulated": True, "kernel": "6.1.0", "distribution": "Debian 12", "cpus": 2,
                          "memory_mib": 2048, "netmap": {"commit": "0123456789abcdef", "version": "14", "identity": "7"},
                          "qemu": {"version": "3.0.94"}, "parameters": {"max_bridges": 16}}, "vm1": {}},
@@ -83,9 +83,9 @@ def test_page_of_a_pass():
 
 
 def test_page_of_a_failure_tells_the_reason_first():
-    text, _parsed = page(dict(spoiled(received=990), source="double"))
+    text, _parsed = page(dict(spoiled(received=990), rehearsed=True))
     assert "Failed: 1 of 3 cases" in text
-    assert "Stand-ins" in text
+    assert "Stand-ins took the place" in text
     # Once in the heading, before the topology and the figures, and once in the table.
     assert text.count("10 of 1,000 packets are missing") == 2
     assert text.index("10 of 1,000 packets") < text.index("Rate at the receiver")
@@ -127,3 +127,21 @@ def test_summary_fits_a_terminal():
     assert any(line.startswith("ok   guest to host") and line.endswith("50.0 %") for line in lines)
     assert max(map(len, lines)) <= 88
     assert len(lines) < 24
+
+
+def test_page_and_summary_of_a_rehearsal_never_say_passed():
+    results = dict(RESULTS, rehearsed=True, machines=dict(RESULTS["machines"], vm1={"doubles": ["netmap"]}))
+    text, _parsed = page(results)
+    assert text.count("rehearsed on a double; datapath not proven") == len(RESULTS["cases"])
+    assert "Rehearsed: all 4 cases on doubles" in text
+    assert "✓ passed" not in text
+    summary = render("summary.txt.j2", results)
+    assert "REHEARSED, 4 of 4 cases" in summary
+    assert "passed" not in summary
+    assert summary.count("rehearsed on a double; datapath not proven") == len(RESULTS["cases"])
+
+
+def test_calls_that_crash_netmap_are_on_page_and_summary():
+    results = dict(RESULTS, machines={"hv1": {"doubles": ["netmap"], "forbidden_calls": 1}})
+    for text in (page(results)[0], render("summary.txt.j2", results)):
+        assert "1 calls that would have crashed netmap" in text

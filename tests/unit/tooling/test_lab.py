@@ -19,7 +19,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetEr
 
 ROOT = pathlib.Path(__file__).parents[3]
 KNOBS = ("SOURCE_NETMAP", "COMMIT_NETMAP", "SOURCE_QEMU", "COMMIT_QEMU", "FROM", "ACCELERATOR", "MEMORY", "CPUS",
-         "SNAPSHOT", "MIRROR", "CHECK_SECONDS", "LAB_CACHE", "VERBOSE")
+         "SNAPSHOT", "MIRROR", "CHECK_SECONDS", "LAB_CACHE", "VERBOSE", "REHEARSAL")
 
 
 @pytest.fixture
@@ -28,6 +28,7 @@ def lab(tmp_path, monkeypatch):
     for name in KNOBS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     spec = importlib.util.spec_from_file_location("lab_of_the_test", ROOT / "tests/lab.py")
     module = importlib.util.module_from_spec(spec)
@@ -66,7 +67,7 @@ def test_each_knob_is_a_variable(lab, monkeypatch, knob, text, variable, value):
     ("MEMORY", "1023", "1024 to 65536"), ("MEMORY", "2G", "1024 to 65536"), ("MEMORY", "-2048", "1024 to 65536"),
     ("CPUS", "0", "1 to 64"), ("CPUS", "2.5", "1 to 64"), ("CPUS", "\u00b2", "1 to 64"),
     ("CHECK_SECONDS", "0", "1 to 60"), ("CHECK_SECONDS", "61", "1 to 60"),
-    ("ACCELERATOR", "hvf", "auto, kvm, tcg"), ("SNAPSHOT", "off", "yes, no"),
+    ("ACCELERATOR", "hvf", "auto, kvm, tcg"), ("SNAPSHOT", "off", "yes, no"), ("REHEARSAL", "auto", "yes, no"),
     ("FROM", "guests", "lab, host, guest, check"),
 ])
 def test_a_knob_that_cannot_be_is_refused_with_what_can(lab, monkeypatch, knob, text, allowed):
@@ -131,23 +132,103 @@ def test_sources_are_looked_for_before_anything_is_started(lab, monkeypatch, cap
     assert "SOURCE_NETMAP" not in said
 
 
-def test_an_unreachable_source_ends_the_run_with_a_status_of_its_own(lab, monkeypatch):
+@pytest.mark.parametrize("knobs", [{"REHEARSAL": "no"}, {"SOURCE_QEMU": "https://example.org/qemu.git"},
+                                   {"COMMIT_NETMAP": "v1"}])
+def test_an_unreachable_source_ends_the_run_with_a_status_of_its_own(lab, monkeypatch, capsys, knobs):
+    for name, text in knobs.items():
+        monkeypatch.setenv(name, text)
     monkeypatch.setattr(lab, "unreachable", lambda *_arguments: "no such host")
     monkeypatch.setattr(lab, "play", None)
-    assert lab.up() == lab.UNREACHABLE_STATUS
+    assert lab.up() == lab.UNREACHABLE_STATUS == 3
+    assert "Ways out" in capsys.readouterr().out
+
+
+def played(lab, monkeypatch, verdict, reason=None):
+    """Have the playbooks end well with this verdict of the check. Returns the variables they got (list of dict)."""
+    seen = []
+
+    def play(_name, given, *_arguments):
+        seen.append(given)
+        folder = pathlib.Path(lab.report_folder())
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "results.json").write_text(json.dumps({"verdict": verdict}))
+        return 0
+    monkeypatch.setattr(lab, "unreachable", lambda *_arguments: reason)
+    monkeypatch.setattr(lab, "play", play)
+    return seen
+
+
+def test_without_upstream_and_without_a_wish_it_is_a_rehearsal_on_the_doubles(lab, monkeypatch, capsys):
+    seen = played(lab, monkeypatch, "rehearsed", "no such host")
+    monkeypatch.setattr(lab, "remove", lambda _lab: None)
+    assert lab.up() == 0
+    (given,) = seen
+    for name in ("netmap_source", "qemu_source"):
+        assert (pathlib.Path(given[name]) / "configure").is_file()
+    assert given["lab_image_packages"] == ["qemu-system-x86"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.index("Ways out:") < next(n for n, line in enumerate(lines) if "rehearsal" in line)
+    assert lines[-1].startswith("make lab: rehearsed on doubles, datapath not proven, after")
+
+
+def test_a_rehearsal_can_be_forced_and_looks_for_no_source(lab, monkeypatch):
+    seen = played(lab, monkeypatch, "rehearsed")
+    monkeypatch.setattr(lab, "remove", lambda _lab: None)
+    monkeypatch.setattr(lab, "unreachable", None)
+    monkeypatch.setenv("REHEARSAL", "yes")
+    assert lab.up() == 0
+    assert seen[0]["netmap_source"].endswith("tests/doubles/netmap")
+
+
+def test_a_forced_rehearsal_with_a_source_is_refused(lab, monkeypatch):
+    monkeypatch.setenv("REHEARSAL", "yes")
+    monkeypatch.setenv("SOURCE_NETMAP", "https://example.org/netmap.git")
+    with pytest.raises(PtnetError, match="SOURCE_NETMAP"):
+        lab.up()
+
+
+def test_doubles_and_upstream_never_share_machines(lab, monkeypatch):
+    removed, reasons = [], [None]
+    seen = played(lab, monkeypatch, "passed")
+    monkeypatch.setattr(lab, "unreachable", lambda *_arguments: reasons[0])
+    monkeypatch.setattr(lab, "remove", removed.append)
+    monkeypatch.setenv("FROM", "host")
+    arguments = []
+    play = lab.play
+    monkeypatch.setattr(lab, "play", lambda *words: arguments.append(words[2:]) or play(*words))
+    for reason in (None, None, "no such host", "no such host", None):
+        reasons[0] = reason
+        assert lab.up() == 0
+    assert removed == ["lab", "lab"]
+    # Machines that are gone have to be made again, wherever the run was to start.
+    skip = ("--skip-tags", "lab")
+    assert arguments == [skip, skip, (), skip, ()]
+    assert ["netmap_source" in given for given in seen] == [False, False, True, True, False]
+
+
+@pytest.mark.parametrize(("verdict", "said"), [("passed", "make lab: proven"), ("rehearsed", "make lab: rehearsed")])
+def test_the_last_line_goes_by_what_the_machines_told(lab, monkeypatch, capsys, verdict, said):
+    # The lab that FROM=check meets may be of either kind, whatever can be reached now.
+    monkeypatch.setenv("FROM", "check")
+    seen = played(lab, monkeypatch, verdict)
+    assert lab.up() == 0
+    assert "netmap_source" not in seen[0]
+    assert capsys.readouterr().out.splitlines()[-1].startswith(said)
 
 
 @pytest.mark.parametrize(("start", "arguments", "looked_for"), [
     (None, (), True), ("lab", (), True), ("host", ("--skip-tags", "lab"), True),
     ("check", ("--skip-tags", "lab,host,guest"), False)])
 def test_from_skips_the_steps_before_it(lab, monkeypatch, start, arguments, looked_for):
-    played, asked = [], []
+    ran, asked = [], []
+    played(lab, monkeypatch, "passed")
+    play = lab.play
     monkeypatch.setattr(lab, "unreachable", lambda *one: asked.append(one))
-    monkeypatch.setattr(lab, "play", lambda *words: played.append((words[0], words[2:])) or 0)
+    monkeypatch.setattr(lab, "play", lambda *words: ran.append((words[0], words[2:])) or play(*words))
     if start:
         monkeypatch.setenv("FROM", start)
     assert lab.up() == 0
-    assert played == [("lab.yml", arguments)]
+    assert ran == [("lab.yml", arguments)]
     assert bool(asked) is looked_for
 
 

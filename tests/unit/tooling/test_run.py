@@ -71,6 +71,7 @@ def test_a_step_without_a_playbook_is_noticed(run):
 def molecule_that(run, monkeypatch, *outcomes):
     """Have molecule's attempts end like this, and the machines' removal recorded. Returns that record (list)."""
     removed, rest = [], list(outcomes)
+    monkeypatch.delenv("REHEARSAL", raising=False)
     monkeypatch.setattr(run.lab, "sources_unreachable", lambda given: {})
     monkeypatch.setattr(run.lab, "remove", removed.append)
     monkeypatch.setattr(run, "molecule_once", lambda given, keep: rest.pop(0))
@@ -79,7 +80,7 @@ def molecule_that(run, monkeypatch, *outcomes):
 
 def test_a_hang_is_tried_again_once_and_told(run, monkeypatch):
     removed = molecule_that(run, monkeypatch, ("ended with 2", "hv1 did not answer", ""), ("", "", "6 on hv1"))
-    assert run.molecule() == ("passed", "a machine hung, done twice; 6 on hv1")
+    assert run.molecule() == ("passed", "upstream; a machine hung, done twice; 6 on hv1")
     assert removed == ["molecule"] * 3
     molecule_that(run, monkeypatch, *[("ended with 2", "hv1 did not answer", "")] * 2)
     assert run.molecule()[0] == "failed"
@@ -95,7 +96,7 @@ def test_two_runs_at_once_are_refused(run, monkeypatch):
 
 def test_a_failure_is_not_tried_again(run, monkeypatch):
     molecule_that(run, monkeypatch, ("ended with 2", "", ""))
-    assert run.molecule() == ("failed", "ended with 2")
+    assert run.molecule() == ("failed", "ended with 2; upstream")
 
 
 def test_machines_are_kept_only_when_asked(run, monkeypatch):
@@ -105,7 +106,27 @@ def test_machines_are_kept_only_when_asked(run, monkeypatch):
     assert removed == ["molecule"]
 
 
-def test_without_sources_molecule_is_skipped_with_the_reason(run, monkeypatch, capsys):
+def test_without_upstream_molecule_runs_on_the_doubles_and_says_so(run, monkeypatch, capsys):
+    seen = []
+    molecule_that(run, monkeypatch)
+    monkeypatch.setattr(run, "molecule_once", lambda given, keep: seen.append(given) or ("", "", ""))
     monkeypatch.setattr(run.lab, "sources_unreachable", lambda given: {"SOURCE_QEMU": "https://x: no route"})
-    assert run.molecule() == ("skipped", "cannot be had: SOURCE_QEMU")
+    assert run.molecule() == ("passed", "doubles: datapath not proven")
+    assert seen[0]["qemu_source"].endswith("tests/doubles/qemu")
     assert "no route" in capsys.readouterr().out
+
+
+def test_a_source_that_was_named_and_cannot_be_had_is_a_failure(run, monkeypatch):
+    molecule_that(run, monkeypatch)
+    monkeypatch.setattr(run.lab, "sources_unreachable", lambda given: {"SOURCE_QEMU": "https://x: no route"})
+    monkeypatch.setenv("REHEARSAL", "no")
+    assert run.molecule() == ("failed", "cannot be had: SOURCE_QEMU")
+
+
+def test_what_needs_the_real_netmap_is_left_out_on_doubles(run, monkeypatch):
+    monkeypatch.setattr(run.lab, "rehearsal", lambda given: ({"netmap_source": "double"}, {}))
+    monkeypatch.setattr(run, "run", lambda *argv: pytest.fail("it was run"))
+    for stage in (run.upstream, run.machine):
+        outcome, note = stage()
+        assert outcome == "skipped"
+        assert "doubles" in note

@@ -172,8 +172,8 @@ def test_names_that_pkt_gen_would_misread_get_their_prefix(port, name, wait):
 
 
 @pytest.mark.parametrize(("run", "text"), [
-    (declared("", "rx"), "no netmap port"),
-    (declared("a b", "rx"), "no netmap port"),
+    (declared("", "rx"), "port name is refused"),
+    (declared("a b", "rx"), "port name is refused"),
     (declared("vale1:a", "tx"), "never end"),
     (declared("vale1:a", "tx", seconds=0), "too small"),
     (declared("vale1:a", "tx", packets=-1), "too small"),

@@ -1,0 +1,50 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that outlive a power failure. Private to netmap.ptnet.
+
+A rename alone does not: file systems write names before contents (ext4 for up to half a minute), so that a file may
+come back empty, or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+def replace(path, content, mode=0o644):
+    """Write a file: the old content or the new one, never half of it; what is written stays.
+
+    :param content: what it shall hold (str or bytes)
+    :param mode: its permissions (int)
+    """
+    with open(path + ".new", "wb") as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+        os.fchmod(stream.fileno(), mode)
+    rename(path + ".new", path)
+
+
+def rename(draft, path):
+    """Give a finished file, or a link, its name; both stay."""
+    if not os.path.islink(draft):
+        flush(draft)
+    os.replace(draft, path)
+    flush(os.path.dirname(path))
+
+
+def flush(path):
+    """Have the disk hold what was written to a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_tree(path):
+    """:func:`flush` every file and folder below a folder, and the folder itself."""
+    for top, _folders, names in os.walk(path):
+        for name in names:
+            if os.path.isfile(os.path.join(top, name)) and not os.path.islink(os.path.join(top, name)):
+                flush(os.path.join(top, name))
+        flush(top)

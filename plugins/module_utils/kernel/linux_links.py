@@ -1,0 +1,93 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pairs of veth interfaces, and what polling may use, on Linux. Private to netmap.ptnet."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import os
+import re
+import socket
+import struct
+
+_SIOCETHTOOL = 0x8946
+_ETHTOOL_GCHANNELS = 0x3C
+
+
+class Links:
+    """Reads and changes interfaces of one machine.
+
+    :param root: prefix of all paths, for tests (path)
+    :param program: runs a program (``Linux._program``)
+    """
+
+    # The driver of one end.
+    PAIR = "veth"
+
+    def __init__(self, root, program):
+        self._root = root
+        self._program = program
+
+    def pair(self, name):
+        """One end of a pair that exists: ``peer`` (str, None when it is elsewhere), ``up`` (bool: both ends are)."""
+        index, peer = self._number(name, "iflink"), None
+        folder = self._root + "/sys/class/net"
+        for other in os.listdir(folder):
+            if other != name and self._number(other, "ifindex") == index:
+                peer = other
+        return {"peer": peer, "up": all(one and self._number(one, "flags") & 1 for one in (name, peer))}
+
+    def make(self, name, peer, mac):
+        """Make a pair; the end ``peer`` gets the MAC address. Both are down still."""
+        self._program(["ip", "link", "add", name, "type", "veth", "peer", "name", peer, "address", mac],
+                      remedy="install iproute2; the kernel needs its module veth")
+
+    def raise_ends(self, *names):
+        """Bring interfaces up."""
+        for name in names:
+            self._program(["ip", "link", "set", name, "up"])
+
+    def remove(self, name):
+        """Delete a pair by one of its ends."""
+        self._program(["ip", "link", "delete", name])
+
+    def polling_limits(self, name):
+        """What polling of a NIC may use: online CPUs (list of int), receive and transmit rings (two ints).
+
+        netmap asks the driver for its channels, the kernel for its queues (nm_os_generic_find_num_queues in
+        netmap_linux.c); of different answers the safer one counts.
+        """
+        text = self._text("/sys/devices/system/cpu/online") or "0"
+        online = [number for first, last in re.findall(r"(\d+)(?:-(\d+))?", text)
+                  for number in range(int(first), int(last or first) + 1)]
+        queues = []
+        with contextlib.suppress(OSError):
+            queues = os.listdir("%s/sys/class/net/%s/queues" % (self._root, name))
+        receive, transmit = (sum(one.startswith(kind) for one in queues) for kind in ("rx-", "tx-"))
+        channels = self._channels(name)
+        return (online, min([receive] + channels[:1]), max([transmit] + channels[1:]))
+
+    @staticmethod
+    def _channels(name):
+        info = array.array("B", struct.pack("=I", _ETHTOOL_GCHANNELS).ljust(36, b"\0"))
+        request = struct.pack("16sP", name.encode()[:15], info.buffer_info()[0]).ljust(40, b"\0")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            try:
+                fcntl.ioctl(sock, _SIOCETHTOOL, request)
+            except OSError:
+                return []
+        receive, transmit, _other, both = struct.unpack("=9I", info.tobytes())[5:]
+        return [receive or both, transmit or both]
+
+    def _number(self, name, file):
+        return int(self._text("/sys/class/net/%s/%s" % (name, file)) or "0", 0)
+
+    def _text(self, path):
+        try:
+            with open(self._root + path, encoding="ascii", errors="replace") as stream:
+                return stream.read().strip()
+        except OSError:
+            return None

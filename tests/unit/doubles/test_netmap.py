@@ -1,0 +1,68 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The double of netmap against the recipe that builds it and the packing that speaks to it."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import subprocess
+
+import pytest
+from ansible_collections.netmap.ptnet.plugins.module_utils.build.netmap import Netmap
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import abi
+from ansible_collections.netmap.ptnet.plugins.modules.netmap_build import ARGUMENT_SPEC
+
+DOUBLES = pathlib.Path(__file__).parents[2] / "doubles"
+CONFIGURE = DOUBLES / "netmap/configure"
+
+
+def configure(where, *arguments):
+    return subprocess.run([CONFIGURE, *arguments], cwd=where, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    headers = tmp_path / "headers"
+    headers.mkdir()
+    (headers / "Makefile").touch()
+    params = {name: option.get("default") for name, option in ARGUMENT_SPEC.items()}
+    return Netmap(dict(params, kernel_release="6.1.0-test", kernel_dir=str(headers)))
+
+
+def test_the_recipe_s_own_arguments_are_taken(recipe, tmp_path):
+    done = configure(tmp_path, *recipe.arguments())
+    assert done.returncode == 0, done.stderr
+    makefile = (tmp_path / "Makefile").read_text()
+    assert "KERNEL := %s\n" % recipe.headers in makefile
+    assert all(app in makefile for app in recipe.params["apps"])
+
+
+def test_every_default_program_is_there(recipe, tmp_path):
+    assert set(recipe.params["apps"]) <= set(configure(tmp_path, "--show-apps").stdout.split())
+    assert configure(tmp_path, "--show-drivers").stdout.split() == []
+
+
+@pytest.mark.parametrize("arguments", [["--apps=tlem"], ["--drivers=ixgbe"], ["--frobnicate"], ["--kernel-dir=/none"]])
+def test_what_it_cannot_do_is_refused(tmp_path, arguments):
+    done = configure(tmp_path, "--kernel-dir=%s" % tmp_path, *arguments)
+    assert done.returncode == 1
+    assert (tmp_path / "config.log").read_text().strip() == done.stderr.strip() != ""
+
+
+def test_another_vermagic_can_be_ordered(recipe, tmp_path):
+    configure(tmp_path, *recipe.arguments(), "--with-vermagic=5.10.0-0-amd64 SMP")
+    assert "VERMAGIC := 5.10.0-0-amd64 SMP\n" in (tmp_path / "Makefile").read_text()
+
+
+def test_the_conformance_table_packs_as_the_collection_does():
+    spec = importlib.util.spec_from_file_location("conformance", DOUBLES / "conformance.py")
+    conformance = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conformance)
+    for reqtype, (layout, fields) in abi.BODY.items():
+        if layout is not None:
+            theirs, names = conformance.BODY[reqtype]
+            values = range(1, len(fields) + 1)
+            assert names.split() == list(fields)
+            assert conformance.struct.pack(theirs, *values) == layout.pack(*values)

@@ -1,0 +1,127 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every row of the table, at the lowest place: the call itself."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import abi, forbidden
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.changes import ChangeableDevice
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.device import call
+from fake_device import FakeLinks, FakeNetmap
+
+
+@pytest.fixture
+def fake(tmp_path):
+    netmap = FakeNetmap(nics=["eth1", "eth2", "eth3"], lock=str(tmp_path / "lock"))
+    netmap.make_persistent("p0")
+    netmap.make_persistent("v0")
+    netmap.attach_by_hand("vale1:v0")
+    netmap.make_persistent("lost")
+    netmap.attach_by_hand("vale1:lost")
+    netmap.open_port("lost")
+    netmap.attach_by_hand("vale1:eth1", host_stack=True)
+    netmap.attach_by_hand("vale1:eth3")
+    netmap.rings["eth3"] = (1, 2)
+    netmap.open_port("vale1:10")
+    return netmap
+
+
+@pytest.fixture
+def changes(fake):
+    device = ChangeableDevice(fake.driver_of, open_node=fake.open_node, lock=fake.lock,
+                              polling_limits=FakeLinks(fake).polling_limits)
+    with device.changing("test") as changes:
+        yield changes
+
+
+POLL = {"mode": 1, "first_cpu_id": 1, "num_polling_cpus": 1}
+CALLS = [
+    ("list-index", abi.VALE_LIST, "", {"bridge_idx": 0, "port_idx": 2**31}),
+    ("list-index", abi.VALE_LIST, "", {"bridge_idx": 0, "port_idx": 255}),
+    ("host-entry", abi.PORT_INFO_GET, "vale1:eth1^", {}),
+    ("host-entry", abi.VALE_DETACH, "vale1:eth1^", {}),
+    ("host-entry", abi.PORT_HDR_SET, "vale1:eth1^", {"hdr_len": 12}),
+    ("host-entry", abi.POLLING_ENABLE, "vale1:eth1^", POLL),
+    ("host-entry", 12, "vale1:eth1^", {}),
+    ("register", 1, "vale1:11", {}),
+    ("register", 12, "p0", {}),
+    ("query-attached", abi.PORT_INFO_GET, "vale1:v0", {}),
+    ("query-attached", abi.PORT_INFO_GET, "v0", {}),
+    ("query-attached", abi.PORT_INFO_GET, "vale1:10", {}),
+    ("query-attached", abi.PORT_HDR_GET, "vale1:v0", {}),
+    ("query-attached", abi.PORT_HDR_SET, "vale1:v0", {"hdr_len": 12}),
+    ("query-attached", abi.PORT_HDR_SET, "vale1:10", {"hdr_len": 12}),
+    ("query-attached", abi.PORT_HDR_GET, "v0{1", {}),
+    ("query-attached", abi.POLLING_ENABLE, "vale1:v0", POLL),
+    ("renamed", abi.VALE_DETACH, "vale1:lost", {}),
+    ("renamed", abi.VALE_DELIF, "lost", {}),
+    ("renamed", abi.PORT_INFO_GET, "lost", {}),
+    ("attach-open", abi.VALE_ATTACH, "vale2:p0", {"mode": 1}),
+    ("detach-unproven", abi.VALE_DETACH, "vale1:v0", {}),
+    ("two-switches", abi.VALE_ATTACH, "vale2:v0", {"mode": 1}),
+    ("two-switches", abi.VALE_ATTACH, "vale2:eth1", {"mode": 1}),
+    ("adapter-flap", abi.PORT_INFO_GET, "eth2", {}),
+    ("adapter-flap", abi.PORT_HDR_GET, "eth2{1", {}),
+    ("region", abi.VALE_NEWIF, "v1", {"mem_id": 1}),
+    ("polling-cpu", abi.POLLING_ENABLE, "vale1:eth1", dict(POLL, first_cpu_id=3)),
+    ("polling-cpu", abi.POLLING_ENABLE, "vale1:eth1", dict(POLL, mode=2, first_cpu_id=0, num_polling_cpus=3)),
+    ("polling-rings", abi.POLLING_ENABLE, "vale1:eth3", POLL),
+    ("polling-rings", abi.POLLING_ENABLE, "vale1:eth1", dict(POLL, mode=2)),
+    ("unlink-attached", abi.VALE_DELIF, "v0", {}),
+]
+
+
+@pytest.mark.parametrize(("row", "reqtype", "name", "fields"), CALLS)
+def test_each_row_is_refused_by_the_call(fake, changes, row, reqtype, name, fields):
+    with pytest.raises(forbidden.ForbiddenRequest) as caught:
+        call(fake, reqtype, name, changes, **fields)
+    assert caught.value.facts["forbidden"] == row
+    assert caught.value.facts["source"] == forbidden.TABLE[row].source
+    assert fake.forbidden == []
+    assert fake.changes == []
+
+
+@pytest.mark.parametrize("reqtype", sorted(set(abi.BODY) - {abi.VALE_LIST}))
+def test_nothing_but_the_list_without_the_lock(fake, reqtype):
+    with pytest.raises(forbidden.ForbiddenRequest) as caught:
+        call(fake, reqtype, "p0")
+    assert caught.value.facts["forbidden"] == "unlocked"
+    assert fake.changes == []
+
+
+def test_every_row_is_tried_and_described():
+    by_other_means = {"unlocked", "namespace-end"}
+    assert {row for row, *_call in CALLS} | by_other_means == set(forbidden.TABLE)
+    for row in forbidden.TABLE.values():
+        assert "netmap_" in row.source or row.source.endswith(".c")
+        assert "``%s``" % row.key in forbidden.__doc__
+
+
+def test_an_attached_interface_is_not_deleted(fake, changes):
+    with pytest.raises(forbidden.ForbiddenRequest, match="DETACH"):
+        changes.unlink("eth1", lambda: pytest.fail("it was deleted"))
+
+
+def test_what_was_made_under_the_lock_may_be_attached_and_detached(fake, changes):
+    with pytest.raises(forbidden.ForbiddenRequest):
+        changes.newif("v1", 64, 64, mem_id=1)
+    assert changes.region(1) == 42369024
+    changes.newif("v1", 64, 64, mem_id=1)
+    changes.attach("vale1", "v1")
+    with pytest.raises(forbidden.ForbiddenRequest):
+        changes.delif("v1")
+    changes.detach("vale1", "v1")
+    changes.delif("v1")
+    assert fake.forbidden == []
+
+
+def test_a_port_opened_in_the_last_instant_is_not_detached(fake, changes):
+    changes.newif("v1", 64, 64)
+    fake.opened.add("v1")
+    with pytest.raises(Exception, match="open in netmap mode"):
+        changes.attach("vale1", "v1")
+    assert fake.half_attached == {"v1"}
+    with pytest.raises(forbidden.ForbiddenRequest, match="others attached"):
+        changes.detach("vale1", "v1")
