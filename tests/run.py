@@ -232,14 +232,31 @@ def double():
         return result(run(os.path.join(sys.prefix, "bin/pytest"), "-s", DOUBLE_TESTS))
 
 
+def benchmark():
+    """Figures, as ratios of what ran side by side; no part of ``make test``."""
+    sys.path[:0] = [os.path.join(lab.ROOT, "tests/machine")]
+    import emulated
+
+    with alone():
+        host = emulated.Emulated("benchmark")
+        try:
+            host.create()
+            return result(run(sys.executable, "tests/benchmark/ports.py", "--inventory", lab.inventory("benchmark"),
+                              "--host", host.host))
+        finally:
+            host.remove()
+
+
 STAGES = {"lint": lint, "sanity": sanity_tests, "unit": unit, "other-core": other_core, "molecule": molecule,
           "machine": machine, "double": double, "upstream": upstream}
+ON_REQUEST = {"benchmark": benchmark}
 
 
 def main(wanted):
-    unknown = [name for name in wanted if name not in STAGES]
+    stages = dict(STAGES, **ON_REQUEST)
+    unknown = [name for name in wanted if name not in stages]
     if unknown:
-        raise PtnetError("there is no such stage", found=", ".join(unknown), expected=", ".join(STAGES))
+        raise PtnetError("there is no such stage", found=", ".join(unknown), expected=", ".join(stages))
     # A knob that cannot be is told now, not after a quarter of an hour.
     lab.variables()
     lab.word("KEEP", "yes", "no")
@@ -251,8 +268,8 @@ def main(wanted):
         say("\n=== %s %s" % (name, "=" * (70 - len(name))))
         begin = time.monotonic()
         try:
-            outcome, note = STAGES[name]()
-        except (PtnetError, OSError, subprocess.SubprocessError) as error:
+            outcome, note = stages[name]()
+        except (PtnetError, OSError, subprocess.SubprocessError, AssertionError) as error:
             outcome, note = "failed", getattr(error, "message", None) or str(error)
         rows.append((name, outcome, time.monotonic() - begin, note))
         say("=== %s %s after %d min %d s" % (name, outcome, *divmod(int(rows[-1][2]), 60)))

@@ -160,6 +160,10 @@ class FreeBSD(Unix):
         found = re.search(r"\bether (\S+)", self._output("ifconfig", name) or "")
         return found.group(1) if found else None
 
+    def mtu_of(self, name):
+        found = re.search(r"\bmtu (\d+)", self._output("ifconfig", name) or "")
+        return int(found.group(1)) if found else 0
+
     def bus_address_of(self, name):
         base = re.sub(r"\d+$", "", name)
         location = self._output("sysctl", "-n", "dev.%s.%s.%%location" % (base, name[len(base):] or "0")) or ""

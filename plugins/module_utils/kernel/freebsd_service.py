@@ -35,12 +35,12 @@ stop_cmd=":"
 
 %(name)s_start()
 {
-	# The lines go to the console and to the system log.
-	output=$("%(python)s" -I %(archive)s 2>&1)
-	status=$?
-	printf '%%s\\n' "${output}"
-	printf '%%s\\n' "${output}" | logger -t "${name}"
-	return ${status}
+    # The lines go to the console and to the system log.
+    output=$("%(python)s" -I %(archive)s 2>&1)
+    status=$?
+    printf '%%s\\n' "${output}"
+    printf '%%s\\n' "${output}" | logger -t "${name}"
+    return ${status}
 }
 
 load_rc_config "${name}"

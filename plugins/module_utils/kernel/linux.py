@@ -297,6 +297,10 @@ class Linux(Unix):
         """An interface's MAC address (str or None)."""
         return self._text("/sys/class/net/%s/address" % name)
 
+    def mtu_of(self, name):
+        """The largest packet that an interface takes, bytes (int); 0 when there is no such interface."""
+        return int(self._text("/sys/class/net/%s/mtu" % name) or 0)
+
     def bus_address_of(self, name):
         """The PCI address of an interface, such as ``0000:00:04.0`` (str or None)."""
         path = os.path.realpath("%s/sys/class/net/%s/device" % (self._root, name))

@@ -52,7 +52,8 @@ def _alive(pid):
     """Whether a process still holds anything; in a container without an init the dead stay as zombies."""
     try:
         with open("/proc/%d/stat" % pid) as stream:
-            return stream.read().rpartition(")")[2].split()[0] not in "ZX"
+            # A dead first thread is shown while others still end, and hold the disk.
+            return stream.read().rpartition(")")[2].split()[0] not in "ZX" or len(os.listdir("/proc/%d/task" % pid)) > 1
     except OSError:
         return False
 

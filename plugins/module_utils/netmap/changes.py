@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 
 from ..errors import PtnetError
 from . import abi, names
@@ -18,6 +19,7 @@ from .forbidden import ForbiddenRequest
 
 # With so many entries a switch takes no further port (netmap_get_bdg_na in netmap_bdg.c).
 SWITCH_PORTS_MAX = abi.BRIDGE_PORTS - 2
+_HASTE = -10  # nice value
 
 
 class Unloaded:
@@ -42,11 +44,14 @@ class ChangeableDevice(Device):
 
     :param polling_limits: interface to online CPUs (list of int), receive and transmit rings (int); without it polling
         cannot be switched on
+    :param frame_limits: interface to its MTU and the size of netmap's buffers, bytes (ints); without it a NIC cannot be
+        attached
     """
 
-    def __init__(self, driver_of, open_node=None, polling_limits=None, **options):
+    def __init__(self, driver_of, open_node=None, polling_limits=None, frame_limits=None, **options):
         super().__init__(driver_of, open_node, **options)
         self.polling_limits = polling_limits or (lambda _name: ([], 0, 0))
+        self.frame_limits = frame_limits or (lambda _name: (1, 0))
 
     @contextlib.contextmanager
     def changing(self, purpose, absent=False):
@@ -60,11 +65,15 @@ class ChangeableDevice(Device):
         """
         with self.locked(purpose), contextlib.ExitStack() as stack:
             try:
-                changes = Changes(stack.enter_context(self.node()), self.driver_of, self.polling_limits)
+                changes = Changes(stack.enter_context(self.node()), self.driver_of, self.polling_limits,
+                                  self.frame_limits)
             except PtnetError as error:
                 if not (absent and error.facts.get("device_absent")):
                     raise
                 changes = Unloaded
+            # Each new interface keeps udev busy for longer than netmap takes to make it; the lock is held less long.
+            with contextlib.suppress(OSError):
+                os.nice(_HASTE - os.nice(0))
             yield changes
 
 
@@ -76,12 +85,19 @@ class Changes:
     nobody had them open when they were attached, ``regions`` the memory regions that answered.
     """
 
-    def __init__(self, node, driver_of, polling_limits=lambda _name: ([], 0, 0)):
+    def __init__(self, node, driver_of, polling_limits, frame_limits):
         self._node = node
         self._kept = None
-        self.driver_of = driver_of
+        self._driver_of = driver_of
         self.polling_limits = polling_limits
+        self.frame_limits = frame_limits
         self.fresh, self.sound, self.regions = set(), set(), set()
+
+    def driver_of(self, name):
+        """The driver of an interface (str), empty for none; None when there is no such interface."""
+        # Asking takes the kernel's lock of all interfaces, and udev holds it for each new one; a port that was made
+        # under this lock is what it was, the kernel deletes it for nobody else (netmap_linux.c: no rtnl operations).
+        return "" if name in self.fresh else self._driver_of(name)
 
     def entries(self):
         """All ports of all switches (list of names.Entry)."""

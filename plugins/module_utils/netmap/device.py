@@ -23,8 +23,10 @@ from . import abi, forbidden, names
 PATH = "/dev/netmap"
 LOCK_NAME = "netmap-ptnet.lock"
 LOCK_FOLDERS = ("/run/lock", "/var/lock", "/var/run")
-LOCK_TIMEOUT = 60
+# A holder that died lets go by itself, so whoever has it works: twenty slow ones may queue.
+LOCK_TIMEOUT = 300
 _LOCK_STEP = 0.05
+_LOCK_STEP_MAX = 0.5
 
 _MEANING = {
     (abi.VALE_ATTACH, errno.EBUSY): "it is attached already, or a program has the interface open in netmap mode",
@@ -160,7 +162,7 @@ def _locked(path, timeout, purpose):
     except OSError as error:
         raise PtnetError("the lock %s cannot be opened" % path, found=error.strerror, remedy="run as root") from error
     try:
-        deadline = time.monotonic() + timeout
+        deadline, step = time.monotonic() + timeout, _LOCK_STEP
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,7 +172,8 @@ def _locked(path, timeout, purpose):
                     raise PtnetError("another change of netmap ports is under way", found=_holder(descriptor),
                                      expected="the lock %s free within %s s" % (path, timeout),
                                      remedy="wait for it or end it, then run again") from None
-                time.sleep(_LOCK_STEP)
+                time.sleep(step)
+                step = min(_LOCK_STEP_MAX, step * 1.5)
         note = json.dumps({"pid": os.getpid(), "command": os.path.basename(sys.argv[0]), "purpose": purpose})
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, note.encode(), 0)

@@ -12,6 +12,7 @@ Read in netmap at commit 89607e14. A double of the kernel can count by the same 
 ``query-attached``  INFO, REGISTER, HDR_* of an attached persistent port; INFO of any name on a switch
 ``renamed``         anything on a port that the list shows without its switch
 ``attach-open``     ATTACH of a persistent port that was not made under the same lock
+``attach-mtu``      ATTACH of a NIC whose MTU is larger than a buffer
 ``detach-unproven`` DETACH of a persistent port that we did not attach soundly
 ``two-switches``    ATTACH of a port that a switch has already
 ``adapter-flap``    INFO or HDR_GET by bare name on an interface with a driver
@@ -47,6 +48,9 @@ TABLE = {row.key: row for row in (
     Row("attach-open", "ATTACH of a persistent port that a program has open answers EBUSY but attaches, and the DETACH "
         "that follows hangs its owner", "netmap_bdg_attach in netmap_bdg.c", "have vale_port make the port "
         "(kind=persistent), or use it as a pipe parent; for a host leg attach one end of a veth pair"),
+    Row("attach-mtu", "an ATTACH that fails after it found the NIC keeps a reference, and the deletion of the NIC "
+        "hangs for good", "netmap_bwrap_attach_common in netmap_bdg.c, which does not release it", "lower its MTU, or "
+        "raise buf_size in netmap_parameters"),
     Row("detach-unproven", "DETACH of a persistent port that was open when it was attached underflows a reference and "
         "hangs its owner", "netmap_vp_bdg_ctl in netmap_bdg.c", "stop the VMs and reboot the machine"),
     Row("two-switches", "a port on two switches wedges the first of them", "netmap_vale_vp_bdg_attach in netmap_vale.c",
@@ -85,8 +89,8 @@ def refuse(reqtype, name, fields, guard):
     """Refuse what the table names; :func:`device.call` asks before every request.
 
     :param fields: the body's fields that are not 0 (dict of int)
-    :param guard: whoever holds the host-wide lock, with ``driver_of``, ``listed``, ``fresh``, ``sound``, ``regions``
-        and ``polling_limits``; None when nobody does (Changes)
+    :param guard: whoever holds the host-wide lock, with ``driver_of``, ``listed``, ``fresh``, ``sound``, ``regions``,
+        ``polling_limits`` and ``frame_limits``; None when nobody does (Changes)
     :raises ForbiddenRequest: the row is in its facts
     """
     if reqtype == abi.VALE_LIST:
@@ -131,6 +135,8 @@ def _attach(label, name, _on_switch, driver, there, _fields, guard):
         raise ForbiddenRequest("two-switches", label, found="it is attached as %s" % there[0])
     if driver == "" and name.partition(":")[2] not in guard.fresh:
         raise ForbiddenRequest("attach-open", label, found="a persistent netmap port, which a program may have open")
+    if driver:
+        refuse_frames(label, *guard.frame_limits(name.partition(":")[2]))
 
 
 def _detach(label, name, _on_switch, driver, _there, _fields, guard):
@@ -154,6 +160,17 @@ def _poll(label, name, _on_switch, driver, there, fields, guard):
         raise ForbiddenRequest("query-attached", label, found="no attached NIC of this name")
     online, receive, transmit = guard.polling_limits(name.partition(":")[2])
     refuse_polling(label, fields["first_cpu_id"], fields["num_polling_cpus"], fields["mode"], online, receive, transmit)
+
+
+def refuse_frames(label, mtu, buffer):
+    """Refuse a NIC that netmap's buffers do not fit.
+
+    :param mtu: of the NIC, bytes (int)
+    :param buffer: what a buffer holds, bytes (int)
+    :raises ForbiddenRequest: the MTU is larger
+    """
+    if mtu > buffer:
+        raise ForbiddenRequest("attach-mtu", label, found="MTU %d, buffers of %d bytes" % (mtu, buffer))
 
 
 def refuse_polling(label, first, count, mode, online, receive, transmit):

@@ -54,8 +54,8 @@ def _refuse_attached(text, port, attached, interfaces):
                              expected="a port that nobody attached, such as %s:10" % port.switch)
     elif port.name in attached:
         raise PtnetError(
-            "port %s may not be opened" % text, found="%s is attached to a switch as %s" % (port.name,
-                                                                                           attached[port.name]),
+            "port %s may not be opened" % text,
+            found="%s is attached to a switch as %s" % (port.name, attached[port.name]),
             expected="a port that is not attached; the kernel would lose this one until a reboot",
             remedy="use a port of the switch itself, such as vale1:10, or a pipe of an unattached parent")
 

@@ -10,7 +10,7 @@ from collections import namedtuple
 from ..errors import PtnetError
 from . import abi, parameters
 from .changes import SWITCH_PORTS_MAX
-from .forbidden import ForbiddenRequest, refuse_polling
+from .forbidden import ForbiddenRequest, refuse_frames, refuse_polling
 from .port_options import GLOBAL, NIC, PERSISTENT, PRIVATE, SETTINGS, SHAPE, VETH
 from .record import described
 
@@ -22,9 +22,10 @@ Action = namedtuple("Action", "verb port")
 
 # What a decision looks at: entries of all switches, the same by port, driver by interface (None: no such interface),
 # what the record says of this switch, pipe parents of ours, interface -> why it must not be cut, the limit of
-# switches, header length of attached NICs, pairs (``peer``, ``up``), limits of polling, parameters, driver of pairs.
+# switches, header length of attached NICs, pairs (``peer``, ``up``), limits of polling, parameters, driver of pairs,
+# MTU and buffer size of those NICs that exist.
 Seen = namedtuple("Seen", "entries places drivers known parents management max_bridges headers pairs limits parameters "
-                          "pair")
+                          "pair frames")
 
 
 def present(switch, entries):
@@ -217,6 +218,8 @@ def _refuse_unattachable(switch, name, port, seen):
                          found="a port that a VM or a program opened", expected="a port that was attached",
                          remedy="leave it out: VM ports come and go with their VM")
     _REFUSE[port["kind"]](switch, name, port, seen)
+    if name in seen.frames and not seen.places.get(name):
+        refuse_frames("%s cannot be attached" % name, *seen.frames[name])
 
 
 def _refuse_nic(switch, name, _port, seen):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 
 from ..change import Change
@@ -65,7 +66,14 @@ def act(params, check_mode, system=None, device=None, open_record=Record, keep=N
 
 def open_device(system):
     """The device as the ports need it (ChangeableDevice)."""
-    return ChangeableDevice(system.driver_of, polling_limits=lambda name: system.links().polling_limits(name))
+    return ChangeableDevice(system.driver_of, polling_limits=lambda name: system.links().polling_limits(name),
+                            frame_limits=lambda name: frame_limits(system, name))
+
+
+def frame_limits(system, name):
+    """The MTU of an interface, and the size of the buffers that it would get, bytes (ints)."""
+    default = parameters.PARAMETERS["buf_size"].default
+    return system.mtu_of(name), (system.parameters() or {}).get("buf_size", default)
 
 
 class _Run:
@@ -87,14 +95,20 @@ class _Run:
                 jobs.append(self._job(other, {}, dict(self.params, state="absent", purge=True), "ports of " + other))
         if switch is not None:
             jobs.append(self._job(switch, wanted, self.params, "ports"))
+        planned = copy.deepcopy(self.record)
+        saved = [planned.put(job["switch"], job["ports"]) for job in jobs]
+        # Before the ports: systemd is busy with new interfaces for a while.
+        warnings = keep(self.change, recorded, planned, self.system, self.check_mode) if keep else []
         if not self.check_mode and any(job["actions"] for job in jobs):
-            self._perform(jobs)
-        saved = False
-        for job in jobs:
-            saved = self.record.put(job["switch"], job["ports"]) or saved
-        if saved and not self.check_mode:
+            try:
+                self._perform(jobs)
+            except PtnetError:
+                if keep:
+                    keep(Change(), planned.lines(), self.record, self.system, False)
+                raise
+        saved += [self.record.put(job["switch"], job["ports"]) for job in jobs]
+        if any(saved) and not self.check_mode:
             self.record.save()
-        warnings = keep(self.change, recorded, self.record, self.system, self.check_mode) if keep else []
         result = self.change.result()
         if switch is not None:
             final = jobs[-1]["after"] if self.check_mode else present(switch, self.changes.entries())
@@ -154,6 +168,7 @@ class _Run:
                    for name in sorted(now) if self.changes is not Unloaded and self.drivers[name] and (
                        wanted.get(name, {}).get("vnet_header_length") or
                        known.get(name, {}).get("vnet_header_length"))}
+        frames = {name: frame_limits(system, name) for name in wanted if self.drivers[name]}
         now_set = system.parameters() or {}
         places = {}
         for entry in self.entries:
@@ -161,7 +176,7 @@ class _Run:
         return Seen(self.entries, places, self.drivers, known, set(self.record.parents),
                     {} if self.params["allow_management"] else system.management(),
                     now_set.get("max_bridges", parameters.PARAMETERS["max_bridges"].default), headers, pairs, limits,
-                    now_set, driver)
+                    now_set, driver, frames)
 
     # Acting
 

@@ -89,4 +89,4 @@ class Record:
         attached = {switch: nics for switch, nics in self.attached.items() if nics}
         data = {"format": _FORMAT, "attached": attached, "parents": self.parents}
         os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
-        files.replace(self.path, json.dumps(data, indent=1, sort_keys=True) + "\n")
+        files.replace(self.path, json.dumps(data, sort_keys=True) + "\n")

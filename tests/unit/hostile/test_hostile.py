@@ -100,8 +100,9 @@ def refused(act, params):
 
 
 def test_the_guard_sees_what_it_should():
-    for call in (lambda: open("/dev/null").close(), lambda: subprocess.run(["true"]), lambda: os.listdir("/"),
-                 lambda: fcntl.ioctl(0, 0), lambda: socket.if_nameindex() and open("/proc/self/stat").close()):
+    for call in (lambda: open("/dev/null").close(), lambda: subprocess.run(["true"], check=True),
+                 lambda: os.listdir("/"), lambda: fcntl.ioctl(0, 0),
+                 lambda: socket.if_nameindex() and open("/proc/self/stat").close()):
         with pytest.raises(SystemCall), no_system_call():
             call()
 

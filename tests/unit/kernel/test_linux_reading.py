@@ -94,8 +94,8 @@ def test_the_answer_comes_from_a_child(monkeypatch):
 
 
 def test_an_error_inside_is_an_error_here(monkeypatch):
-    with pytest.raises(PtnetError, match="cannot be read; found: boom"):
-        looked_into(lambda: (_ for _ in ()).throw(ValueError("boom")), monkeypatch)
+    with pytest.raises(PtnetError, match="cannot be read; found: .*boom"):
+        looked_into(lambda: int("boom"), monkeypatch)
 
 
 def test_a_child_that_does_not_answer_is_ended(monkeypatch):

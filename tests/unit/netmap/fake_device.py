@@ -26,6 +26,7 @@ class FakeNetmap:
     """The machine: interfaces and their drivers, persistent ports, switches."""
 
     def __init__(self, nics=(), max_bridges=8, lock=None):
+        self.mtus = {}
         self.drivers = dict.fromkeys(nics, "veth")
         self.persistent = {}
         self.bridges = [{} for _unused in range(max_bridges)]  # port index -> [name, kind, interface]
@@ -48,6 +49,10 @@ class FakeNetmap:
         self.fail = {}
 
     # What the test does to the machine
+
+    def frame_limits(self, name):
+        """MTU of an interface, and the size of a buffer."""
+        return self.mtus.get(name, 1500), 2048
 
     def driver_of(self, name):
         return self.drivers.get(name)
@@ -363,6 +368,9 @@ class FakeSystem:
 
     def driver_of(self, name):
         return self.netmap.driver_of(name)
+
+    def mtu_of(self, name):
+        return self.netmap.mtus.get(name, 1500)
 
     def parameters(self):
         return self.values if self.netmap.loaded else None

@@ -30,7 +30,9 @@ class Machine:
         self.store = self.root + "/var/lib/netmap-ptnet"
         self.netmap = FakeNetmap(nics=NICS, lock=self.root + "/lock")
         self.system = FakeSystem(self.netmap)
-        self.device = ChangeableDevice(self.netmap.driver_of, open_node=self.netmap.open_node, lock=self.netmap.lock)
+        self.device = ChangeableDevice(
+            self.netmap.driver_of, frame_limits=self.netmap.frame_limits, open_node=self.netmap.open_node,
+            lock=self.netmap.lock)
         self.started = []
         self.said = []
         os.makedirs(self.root + "/run/systemd/system")

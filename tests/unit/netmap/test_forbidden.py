@@ -24,13 +24,14 @@ def fake(tmp_path):
     netmap.attach_by_hand("vale1:eth1", host_stack=True)
     netmap.attach_by_hand("vale1:eth3")
     netmap.rings["eth3"] = (1, 2)
+    netmap.mtus["eth2"] = 9000
     netmap.open_port("vale1:10")
     return netmap
 
 
 @pytest.fixture
 def changes(fake):
-    device = ChangeableDevice(fake.driver_of, open_node=fake.open_node, lock=fake.lock,
+    device = ChangeableDevice(fake.driver_of, frame_limits=fake.frame_limits, open_node=fake.open_node, lock=fake.lock,
                               polling_limits=FakeLinks(fake).polling_limits)
     with device.changing("test") as changes:
         yield changes
@@ -55,6 +56,7 @@ CALLS = [
     ("query-attached", abi.PORT_HDR_SET, "vale1:10", {"hdr_len": 12}),
     ("query-attached", abi.PORT_HDR_GET, "v0{1", {}),
     ("query-attached", abi.POLLING_ENABLE, "vale1:v0", POLL),
+    ("attach-mtu", abi.VALE_ATTACH, "vale1:eth2", {"mode": 1}),
     ("renamed", abi.VALE_DETACH, "vale1:lost", {}),
     ("renamed", abi.VALE_DELIF, "lost", {}),
     ("renamed", abi.PORT_INFO_GET, "lost", {}),

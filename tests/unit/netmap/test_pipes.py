@@ -18,7 +18,9 @@ class Machine:
         self.netmap = FakeNetmap(nics=["eth1"], lock=str(folder / "lock"))
         self.system = FakeSystem(self.netmap)
         self.folder = str(folder)
-        self.device = ChangeableDevice(self.netmap.driver_of, open_node=self.netmap.open_node, lock=self.netmap.lock)
+        self.device = ChangeableDevice(
+            self.netmap.driver_of, frame_limits=self.netmap.frame_limits, open_node=self.netmap.open_node,
+            lock=self.netmap.lock)
 
     def record(self):
         return Record(self.folder)

@@ -24,7 +24,9 @@ class Machine:
         self.folder = str(folder)
         self.netmap = FakeNetmap(nics=["eth1", "eth2"], lock=self.folder + "/lock")
         self.system = FakeSystem(self.netmap)
-        self.device = ChangeableDevice(self.netmap.driver_of, open_node=self.netmap.open_node, lock=self.netmap.lock,
+        self.device = ChangeableDevice(
+            self.netmap.driver_of, frame_limits=self.netmap.frame_limits, open_node=self.netmap.open_node,
+            lock=self.netmap.lock,
                                        polling_limits=FakeLinks(self.netmap).polling_limits)
 
     def record(self):

@@ -22,7 +22,9 @@ class Machine:
         self.netmap = FakeNetmap(nics=NICS, lock=str(folder / "lock"), **options)
         self.system = FakeSystem(self.netmap)
         self.folder = str(folder)
-        self.device = ChangeableDevice(self.netmap.driver_of, open_node=self.netmap.open_node, lock=self.netmap.lock)
+        self.device = ChangeableDevice(
+            self.netmap.driver_of, frame_limits=self.netmap.frame_limits, open_node=self.netmap.open_node,
+            lock=self.netmap.lock)
 
     def record(self):
         return Record(self.folder)
@@ -324,3 +326,12 @@ def _happen(machine, word, name, by_hand):
         netmap.busy.add(name)
     elif word == "free":
         netmap.busy.discard(name)
+
+
+def test_a_nic_whose_frames_do_not_fit_is_refused_before_anything_changes(machine):
+    machine.netmap.mtus["eth2"] = 9000
+    for check in (True, False):
+        with pytest.raises(PtnetError, match="eth2 cannot be attached; found: MTU 9000, buffers of 2048") as caught:
+            machine.run(ports=[{"name": "eth1"}, {"name": "eth2"}], check=check)
+        assert "buf_size" in caught.value.remedy
+    assert machine.netmap.changes == []

@@ -36,7 +36,9 @@ class Machine:
         self.folder = folder
         self.netmap = FakeNetmap(nics=NICS, lock=folder + "/lock")
         self.system = FakeSystem(self.netmap)
-        self.device = ChangeableDevice(self.netmap.driver_of, open_node=self.netmap.open_node, lock=self.netmap.lock,
+        self.device = ChangeableDevice(
+            self.netmap.driver_of, frame_limits=self.netmap.frame_limits, open_node=self.netmap.open_node,
+            lock=self.netmap.lock,
                                        polling_limits=FakeLinks(self.netmap).polling_limits)
 
     def record(self):
@@ -89,7 +91,7 @@ PERSISTENT = st.fixed_dictionaries({"name": st.sampled_from(NAMES + ["p0"]), "ki
                                     "tx_slots": st.sampled_from([None, 64]),
                                     "memory": st.sampled_from([None, "private", "global", "p0"])})
 PORTS = st.builds(
-    lambda **options: ports_of(**options), switch=st.sampled_from(["vale1", "vale2", None]),
+    ports_of, switch=st.sampled_from(["vale1", "vale2", None]),
     wanted=st.lists(st.one_of(NIC, VETH, PERSISTENT), unique_by=lambda port: port["name"], max_size=3),
     state=st.sampled_from(["present", "present", "present", "absent"]), purge=st.booleans(),
     only_switches=optional([[], ["vale1"], ["vale2"]]))
