@@ -150,7 +150,7 @@ def test_the_lock_is_freed_after_an_error(fake, device):
 
 def test_a_waiting_change_goes_on_when_the_lock_is_free(fake):
     patient = ChangeableDevice(fake.driver_of, frame_limits=fake.frame_limits, open_node=fake.open_node,
-                                lock=fake.lock, lock_timeout=5)
+                               lock=fake.lock, lock_timeout=5)
     inside, order = threading.Event(), []
 
     def first():

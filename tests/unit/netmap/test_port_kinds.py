@@ -26,8 +26,7 @@ class Machine:
         self.system = FakeSystem(self.netmap)
         self.device = ChangeableDevice(
             self.netmap.driver_of, frame_limits=self.netmap.frame_limits, open_node=self.netmap.open_node,
-            lock=self.netmap.lock,
-                                       polling_limits=FakeLinks(self.netmap).polling_limits)
+            lock=self.netmap.lock, polling_limits=FakeLinks(self.netmap).polling_limits)
 
     def record(self):
         return Record(self.folder)
