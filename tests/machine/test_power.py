@@ -34,7 +34,7 @@ FOLDERS = ("/etc/modprobe.d /etc/modules-load.d /etc/udev/rules.d /etc/systemd/s
            "/var/lib/netmap-ptnet /usr/local")
 DRAFTS = "find %s -name '*.new' -o -name '*.netmap-ptnet' -o -name '*.making-*' 2>/dev/null" % FOLDERS
 SMALL = {"tx_slots": 64, "rx_slots": 64}
-NUMBER = 10 if nightly() else 3
+NUMBER = 10 if nightly() else 2
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
-import fcntl
 import mmap
 import os
 import re
-import socket
-import struct
 
 from ..errors import PtnetError
+from .linux_ethtool import ask
 from .unix import NODE, Unix, ports_in
 
 MODPROBE_FILE = "/etc/modprobe.d/netmap-ptnet.conf"
@@ -26,7 +23,6 @@ _BANNER = "# Written by the Ansible collection netmap.ptnet; changes made here a
 _RULE = 'KERNEL=="netmap", SUBSYSTEM=="misc", GROUP="%s", MODE="%s"\n'
 _PROGRAM_TIMEOUT = 600  # A new initramfs takes minutes on a slow machine.
 _SIGNATURE_END = b"~Module signature appended~\n"
-_SIOCETHTOOL = 0x8946
 _ETHTOOL_GDRVINFO = 3
 
 _LOAD_HINTS = (
@@ -284,14 +280,8 @@ class Linux(Unix):
 
     @staticmethod
     def _ethtool_driver(name):
-        info = array.array("B", struct.pack("=I", _ETHTOOL_GDRVINFO).ljust(196, b"\0"))
-        request = struct.pack("16sP", name.encode()[:15], info.buffer_info()[0]).ljust(40, b"\0")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            try:
-                fcntl.ioctl(sock, _SIOCETHTOOL, request)
-            except OSError:
-                return ""
-        return info.tobytes()[4:36].split(b"\0", 1)[0].decode("ascii", "replace")
+        answer = ask(name, _ETHTOOL_GDRVINFO, 196)
+        return answer[4:36].split(b"\0", 1)[0].decode("ascii", "replace") if answer else ""
 
     def address_of(self, name):
         """An interface's MAC address (str or None)."""

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
-import fcntl
 import os
 import re
-import socket
 import struct
 
-_SIOCETHTOOL = 0x8946
+from .linux_ethtool import ask
+
 _ETHTOOL_GCHANNELS = 0x3C
 
 
@@ -72,14 +70,10 @@ class Links:
 
     @staticmethod
     def _channels(name):
-        info = array.array("B", struct.pack("=I", _ETHTOOL_GCHANNELS).ljust(36, b"\0"))
-        request = struct.pack("16sP", name.encode()[:15], info.buffer_info()[0]).ljust(40, b"\0")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            try:
-                fcntl.ioctl(sock, _SIOCETHTOOL, request)
-            except OSError:
-                return []
-        receive, transmit, _other, both = struct.unpack("=9I", info.tobytes())[5:]
+        answer = ask(name, _ETHTOOL_GCHANNELS, 36)
+        if answer is None:
+            return []
+        receive, transmit, _other, both = struct.unpack("=9I", answer)[5:]
         return [receive or both, transmit or both]
 
     def _number(self, name, file):

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
-import fcntl
 import os
-import socket
 import struct
 
-_SIOCETHTOOL = 0x8946
+from .linux_ethtool import ask as ethtool
+
 # The ethtool commands that answer with one number, and the bits of ETHTOOL_GFLAGS (linux/ethtool.h).
 _COMMANDS = {"tx-checksum": 0x16, "tso": 0x1E, "gso": 0x23, "gro": 0x2B}
 _GFLAGS = 0x25
@@ -31,14 +29,14 @@ def nics(root=""):
     """
     folder = root + "/sys/class/net"
     found = []
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with contextlib.suppress(OSError):
         for name in sorted(os.listdir(folder)):
             if name != "lo" and os.path.isdir(os.path.join(folder, name)):
-                found.append(_nic(os.path.join(folder, name), name, sock))
+                found.append(_nic(os.path.join(folder, name), name))
     return found
 
 
-def _nic(folder, name, sock):
+def _nic(folder, name):
     return {
         "name": name,
         "mtu": _number(folder + "/mtu"),
@@ -47,8 +45,8 @@ def _nic(folder, name, sock):
         "carrier": {0: False, 1: True}.get(_number(folder + "/carrier")),
         "module": _target(folder + "/device/driver/module"),
         "iommu_group": _target(folder + "/device/iommu_group"),
-        "offloads": offloads(lambda command, size=8: _ethtool(sock, name, command, size)),
-        "flow_control": _flow_control(sock, name),
+        "offloads": offloads(lambda command: ethtool(name, command)),
+        "flow_control": _flow_control(name),
     }
 
 
@@ -67,22 +65,12 @@ def offloads(ask):
     return sorted(found + [what for what, bit in _FLAGS.items() if flags & bit])
 
 
-def _flow_control(sock, name):
-    answer = _ethtool(sock, name, _GPAUSEPARAM, 16)
+def _flow_control(name):
+    answer = ethtool(name, _GPAUSEPARAM, 16)
     if not answer:
         return []
     _command, _negotiated, receive, send = struct.unpack_from("=IIII", answer)
     return [what for what, on in (("rx", receive), ("tx", send)) if on]
-
-
-def _ethtool(sock, name, command, size=8):
-    value = array.array("B", struct.pack("=I", command).ljust(size, b"\0"))
-    request = struct.pack("16sP", os.fsencode(name)[:15], value.buffer_info()[0]).ljust(40, b"\0")
-    try:
-        fcntl.ioctl(sock, _SIOCETHTOOL, request)
-    except OSError:
-        return None
-    return value.tobytes()
 
 
 def _number(path):

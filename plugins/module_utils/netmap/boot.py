@@ -19,9 +19,9 @@ from .port_options import PERSISTENT, SETTINGS
 from .record import STORE, Record, described
 
 # This file and all that it imports on Linux, below module_utils.
-SOURCES = ("change", "command", "errors", "files", "kernel.freebsd",
-           "kernel.freebsd_links", "kernel.linux", "kernel.linux_links", "kernel.linux_routes",
-           "kernel.modules", "kernel.unix", "mac", "netmap.abi", "netmap.boot", "netmap.changes", "netmap.device",
+SOURCES = ("change", "command", "errors", "files", "kernel.freebsd", "kernel.freebsd_links",
+           "kernel.linux", "kernel.linux_ethtool", "kernel.linux_links", "kernel.linux_routes", "kernel.modules",
+           "kernel.unix", "mac", "netmap.abi", "netmap.boot", "netmap.changes", "netmap.device",
            "netmap.forbidden", "netmap.names", "netmap.parameters", "netmap.pipes", "netmap.port_options",
            "netmap.port_plan", "netmap.ports", "netmap.record")
 # Seconds for netmap and all interfaces together; VMs wait as long.

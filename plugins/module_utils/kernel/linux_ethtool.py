@@ -1,0 +1,30 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an interface's driver tells, ``ioctl(SIOCETHTOOL)`` of linux/ethtool.h. Private to netmap.ptnet."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import os
+import socket
+import struct
+
+_SIOCETHTOOL = 0x8946
+
+
+def ask(name, command, size=8):
+    """The driver's answer (bytes of that size, the command in front); None when it has none.
+
+    :param name: the interface (str)
+    :param command: a number of linux/ethtool.h that only reads (int)
+    """
+    value = array.array("B", struct.pack("=I", command).ljust(size, b"\0"))
+    request = struct.pack("16sP", os.fsencode(name)[:15], value.buffer_info()[0]).ljust(40, b"\0")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            fcntl.ioctl(sock, _SIOCETHTOOL, request)
+        except OSError:
+            return None
+    return value.tobytes()
