@@ -17,7 +17,7 @@ import pytest
 import yaml
 from emulated import nightly
 
-ALIASES = 20
+ALIASES = 20 if nightly() else 8
 SHARED = ("la", "lb")
 KILLS = 10 if nightly() else 4
 SMALL = {"tx_slots": 64, "rx_slots": 64}
@@ -82,7 +82,7 @@ def test_two_runs_at_once_on_the_same_ports(machine):
     assert settled(machine.steps(GONE))
 
 
-def test_twenty_forks_over_one_host(machine, tmp_path):
+def test_many_forks_over_one_host(machine, tmp_path):
     inventory = tmp_path / "aliases.yml"
     hosts = dict.fromkeys(aliases(), {})
     inventory.write_text(yaml.safe_dump({"aliases": {"hosts": hosts, "vars": machine.connection()}}))
