@@ -146,3 +146,9 @@ def test_any_counts_are_judged_and_the_input_stays(runs, lossless):
     expected = all(run["received"] and (not lossless or run["received"] == run["sent"]) for run in runs)
     assert case["ok"] is expected
     assert bool(case["reason"]) is not expected
+
+
+def test_a_rehearsal_has_no_ratio_to_native():
+    cases = [measured("native"), measured("b", baseline="native")]
+    assert judged(*cases)["cases"][1]["ratio"] == 1
+    assert judged(*cases, rehearsed=True)["cases"][1]["ratio"] is None
