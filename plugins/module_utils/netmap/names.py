@@ -159,11 +159,27 @@ def listed(pairs):
     (netmap_update_config in netmap.c renamed it): it is stuck until the machine reboots.
     """
     pairs = list(pairs)
-    switches = {bridge: name.split(":", 1)[0] for bridge, name in pairs if ":" in name}
+    switch_of = {bridge: name.split(":", 1)[0] for bridge, name in pairs if ":" in name}
     entries = []
     for bridge, name in pairs:
         stuck = ":" not in name
         port = name if stuck else name.split(":", 1)[1]
         host_stack = port.endswith("^")
-        entries.append(Entry(bridge, name, switches.get(bridge), port[:-1] if host_stack else port, host_stack, stuck))
+        entries.append(Entry(bridge, name, switch_of.get(bridge), port[:-1] if host_stack else port, host_stack, stuck))
     return entries
+
+
+def switches(entries, interfaces):
+    """The switches with their ports, in the order of their names (list of dict). Pure.
+
+    A port is ``attached`` when an interface has its name, otherwise a program holds it and it is ``ephemeral``;
+    stuck ones have lost their switch where no other port tells it.
+    """
+    found = {}
+    for entry in entries:
+        ports = found.setdefault(entry.switch, {})
+        port = ports.setdefault(entry.port, {"name": entry.port, "host_stack": False, "kind": (
+            "stuck" if entry.stuck else "attached" if entry.port in interfaces else "ephemeral")})
+        port["host_stack"] = port["host_stack"] or entry.host_stack
+    return [{"name": name, "ports": [found[name][port] for port in sorted(found[name])]}
+            for name in sorted(found, key=str)]

@@ -13,6 +13,7 @@ import shlex
 from ..errors import PtnetError
 from ..kernel.modules import platform
 from ..kernel.users import users
+from . import names
 from .device import Device
 from .record import Record
 
@@ -48,7 +49,7 @@ def act(params, check_mode, system=None, device=None, reading=None, record=None)
         "device": system.node(),
         "parameters": {"now": system.parameters() or {}, "boot": boot["parameters"]},
         "load_at_boot": boot["load"],
-        "switches": switches(entries, [one["name"] for one in interfaces]),
+        "switches": names.switches(entries, [one["name"] for one in interfaces]),
         "stuck": sorted(entry.name for entry in entries if entry.stuck),
         "parents": _parents(system, record),
         "users": users(system, module, entries, record.parents),
@@ -95,22 +96,6 @@ def distribution(path="/etc/os-release"):
     return {"distribution": fields.get("ID", os.uname().sysname.lower()),
             "distribution_version": fields.get("VERSION_ID", python_platform.release() if not fields else ""),
             "distribution_like": fields.get("ID_LIKE", "").split()}
-
-
-def switches(entries, interfaces):
-    """The switches with their ports, in the order of their names (list of dict). Pure.
-
-    A port is ``attached`` when an interface has its name, otherwise a program holds it and it is ``ephemeral``;
-    stuck ones have lost their switch where no other port tells it.
-    """
-    found = {}
-    for entry in entries:
-        ports = found.setdefault(entry.switch, {})
-        port = ports.setdefault(entry.port, {"name": entry.port, "host_stack": False, "kind": (
-            "stuck" if entry.stuck else "attached" if entry.port in interfaces else "ephemeral")})
-        port["host_stack"] = port["host_stack"] or entry.host_stack
-    return [{"name": name, "ports": [found[name][port] for port in sorted(found[name])]}
-            for name in sorted(found, key=str)]
 
 
 def _module(system, module, installed):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from ..errors import PtnetError
-from . import abi, drift, parameters
+from . import abi, drift, names, parameters
 
 SUBSETS = ("builds", "drift", "kernels", "memory", "namespaces", "nics", "programs")
 ALL = "all"
@@ -173,11 +173,9 @@ def restoration(record, system, reading):
 
 
 def _namespaces(reading, device, loaded):
-    from .survey import switches
-
     def look(interfaces):
         entries = device.entries()
-        return {"interfaces": interfaces, "switches": switches(entries, interfaces),
+        return {"interfaces": interfaces, "switches": names.switches(entries, interfaces),
                 "stuck": sorted(entry.name for entry in entries if entry.stuck)}
 
     result = []
