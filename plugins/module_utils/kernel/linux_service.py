@@ -55,11 +55,16 @@ class PortService(ServiceFiles):
         return {ARCHIVE: archive, UNIT_FILE: (_TEXT % (sys.executable, ARCHIVE)).encode(), LINK: UNIT_FILE}
 
     def write(self, wanted):
-        """Make the files so, and tell systemd."""
+        """Make the files so, and tell systemd if it has read the unit before."""
         present = self.place(wanted)
-        if any(present.get(path) != wanted.get(path) for path in (UNIT_FILE, LINK)):
-            with contextlib.suppress(PtnetError):  # The next boot reads the files by itself.
-                self._program(["systemctl", "daemon-reload"])
-        if present and not wanted:
-            with contextlib.suppress(PtnetError):  # A failure would be shown on; most often there was none.
+        if all(present.get(path) == wanted.get(path) for path in (UNIT_FILE, LINK)):
+            return
+        with contextlib.suppress(PtnetError):  # The next boot reads the files by itself.
+            # Units that it has not read yet it finds by itself, and a reload takes seconds where there are hundreds of
+            # interfaces, each of which is a unit.
+            if not self._program(["systemctl", "list-units", "--all", "--plain", "--no-legend", UNIT])[1].strip():
+                return
+            self._program(["systemctl", "daemon-reload"])
+            if not wanted:
+                # A failure would be shown on; most often there was none.
                 self._program(["systemctl", "reset-failed", UNIT])

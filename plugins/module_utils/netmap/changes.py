@@ -20,6 +20,10 @@ from .forbidden import ForbiddenRequest
 # With so many entries a switch takes no further port (netmap_get_bdg_na in netmap_bdg.c).
 SWITCH_PORTS_MAX = abi.BRIDGE_PORTS - 2
 _HASTE = -10  # nice value
+# The kernel takes an interface away in milliseconds of waiting, not of work; ports that go at once wait together
+# (netdev_run_todo in Linux's net/core/dev.c waits without the lock of all interfaces). Netmap has its own lock, and the
+# names differ.
+_TOGETHER = 16
 
 
 class Unloaded:
@@ -92,12 +96,18 @@ class Changes:
         self.polling_limits = polling_limits
         self.frame_limits = frame_limits
         self.fresh, self.sound, self.regions = set(), set(), set()
+        self._driverless = set()
 
     def driver_of(self, name):
         """The driver of an interface (str), empty for none; None when there is no such interface."""
-        # Asking takes the kernel's lock of all interfaces, and udev holds it for each new one; a port that was made
-        # under this lock is what it was, the kernel deletes it for nobody else (netmap_linux.c: no rtnl operations).
-        return "" if name in self.fresh else self._driver_of(name)
+        # Asking takes the kernel's lock of all interfaces, and udev holds it for each new one; a persistent port is
+        # what it was, the kernel deletes it for nobody who lacks our lock (netmap_linux.c: no rtnl operations).
+        if name in self._driverless:
+            return ""
+        driver = self._driver_of(name)
+        if driver == "":
+            self._driverless.add(name)
+        return driver
 
     def entries(self):
         """All ports of all switches (list of names.Entry)."""
@@ -112,11 +122,13 @@ class Changes:
         self._kept = None
 
     def _ports(self):
-        if self._kept is None:
-            self._kept = {}
+        kept = self._kept
+        if kept is None:
+            kept = {}
             for entry in entries(self._node):
-                self._kept.setdefault(entry.port, []).append(entry)
-        return self._kept
+                kept.setdefault(entry.port, []).append(entry)
+            self._kept = kept
+        return kept
 
     def vouch(self, switch, port):
         """A persistent port of ours that is on a switch was attached soundly, says the record."""
@@ -167,6 +179,7 @@ class Changes:
         granted = self._call(abi.VALE_NEWIF, name, tx_slots=tx_slots, rx_slots=rx_slots, tx_rings=tx_rings,
                              rx_rings=rx_rings, mem_id=mem_id)
         self.fresh.add(name)
+        self._driverless.add(name)
         return granted
 
     def delif(self, name):
@@ -175,8 +188,36 @@ class Changes:
         :raises PtnetError: refused before the kernel is asked, or by the kernel (``errno`` in its facts)
         """
         self._persistent(name, "deleted")
-        self._call(abi.VALE_DELIF, name)
-        self.fresh.discard(name)
+        try:
+            self._call(abi.VALE_DELIF, name)
+        finally:
+            self.fresh.discard(name)
+            self._driverless.discard(name)
+
+    def delif_all(self, several):
+        """Delete persistent ports, as many at once as the kernel is quicker with.
+
+        :param several: their names, each once (list of str)
+        :returns: why some are still there: name to PtnetError (dict)
+        """
+        failed = {}
+
+        def delete(name):
+            try:
+                self.delif(name)
+            except PtnetError as error:
+                failed[name] = error
+
+        if len(several) < 2:
+            for name in several:
+                delete(name)
+            return failed
+        from concurrent.futures import ThreadPoolExecutor  # Its import takes as long as a deletion.
+
+        self._ports()
+        with ThreadPoolExecutor(_TOGETHER) as threads:
+            list(threads.map(delete, several))
+        return failed
 
     def info(self, name):
         """Rings, slots and region of a persistent port that is on no switch.

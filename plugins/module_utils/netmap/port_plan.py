@@ -80,6 +80,8 @@ def decide(switch, wanted, state, purge, seen):
                   and (name in now or _left_over(name, seen))}
     enter = [name for name in sorted(wanted) if stay and (name not in now or name in leave)]
     going = [action for name in sorted(leave) for action in _leaving(name, wanted if stay else {}, now, seen)]
+    # Off the switch first: then all that is deleted is deleted at once.
+    going.sort(key=lambda action: [DELETE, UNLINK].index(action.verb) + 1 if action.verb in (DELETE, UNLINK) else 0)
     coming = [action for name in enter for action in _entering(name, wanted[name], going, seen)]
     adjust = [action for name in sorted(wanted) if stay and name in now and name not in leave
               for action in _adjusting(name, wanted[name], seen)]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 
 from ..change import Change
@@ -198,18 +199,33 @@ class _Run:
         self.record.save()
         done = []
         for job in jobs:
-            for action in job["actions"]:
-                try:
-                    self._do(job, action)
-                except PtnetError as error:
-                    if not self._reached(job, action):
-                        self._settle(jobs)
-                        error.facts["done"] = done
-                        raise
+            for action, error in self._tried(job):
+                if error and not self._reached(job, action):
+                    self._settle(jobs)
+                    error.facts["done"] = done
+                    raise error
                 done.append("%s %s:%s" % (action.verb, job["switch"], action.port))
         self.changes.forget()
         for job in jobs:
             self._verify(job)
+
+    def _tried(self, job):
+        """Do the actions in their order; yields each with the refusal (PtnetError), or None."""
+        for verb, group in itertools.groupby(job["actions"], key=lambda action: action.verb):
+            actions = list(group)
+            if verb == DELETE:
+                failed = self.changes.delif_all([action.port for action in actions])
+                # What was done is known before the first failure ends the run.
+                yield from sorted(((action, failed.get(action.port)) for action in actions),
+                                  key=lambda pair: pair[1] is not None)
+                continue
+            for action in actions:
+                try:
+                    self._do(job, action)
+                except PtnetError as error:
+                    yield action, error
+                else:
+                    yield action, None
 
     def _do(self, job, action):
         switch, name, changes = job["switch"], action.port, self.changes
@@ -218,8 +234,6 @@ class _Run:
             changes.stop_polling(switch, name)
         elif action.verb == DETACH:
             self._detach(switch, name)
-        elif action.verb == DELETE:
-            changes.delif(name)
         elif action.verb == UNLINK:
             changes.unlink(name, lambda: self.system.links().remove(name))
         elif action.verb == LINK:

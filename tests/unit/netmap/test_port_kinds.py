@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import errno
+import threading
+
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import boot, pipes, ports
@@ -65,9 +68,11 @@ def test_four_runs_with_everything(machine):
     assert not machine.run(*FULL, check=True)["changed"]
     assert not machine.run(*FULL)["changed"]
     assert machine.run()["diff"]["after"] == {"ports": [], "boot": ["p0 pipes=1"]}
-    assert machine.netmap.changes == [
-        "DETACH vale1:a1", "unlink a1", "STOP vale1:eth1", "DETACH vale1:eth1", "DETACH vale1:eth2",
-        "DETACH vale1:v0", "DELIF v0", "DETACH vale1:v1", "DELIF v1"]
+    calls = machine.netmap.changes
+    assert calls[:6] + calls[8:] == [
+        "DETACH vale1:a1", "STOP vale1:eth1", "DETACH vale1:eth1", "DETACH vale1:eth2", "DETACH vale1:v0",
+        "DETACH vale1:v1", "unlink a1"]
+    assert set(calls[6:8]) == {"DELIF v0", "DELIF v1"}
     assert sorted(machine.netmap.drivers) == ["eth1", "eth2", "p0"]
 
 
@@ -92,6 +97,36 @@ def test_a_change_does_no_more_than_needed(machine, before, after, calls):
     assert predicted["changed"]
     assert machine.netmap.changes == calls
     assert not machine.run(after)["changed"]
+
+
+MANY = [{"name": "v%d" % number, "kind": "persistent"} for number in range(4)]
+
+
+def test_persistent_ports_are_deleted_at_once(machine):
+    machine.run(*MANY)
+    all_there = threading.Barrier(len(MANY), timeout=20)
+
+    def on_change(call):
+        if call.startswith("DELIF"):
+            all_there.wait()
+
+    machine.netmap.on_change = on_change
+    assert machine.run()["changed"]
+    assert set(machine.netmap.persistent) == {"p0"}
+
+
+def test_of_ports_deleted_at_once_one_is_refused(machine):
+    machine.run(*MANY)
+    machine.netmap.fail["DELIF", "v1"] = errno.EBUSY
+    with pytest.raises(PtnetError, match="v1") as refused:
+        machine.run()
+    assert set(machine.netmap.persistent) == {"p0", "v1"}
+    done = refused.value.facts["done"]
+    assert set(done[:4]) == {"detach vale1:v%d" % number for number in range(4)}
+    assert set(done[4:]) == {"delete vale1:v%d" % number for number in (0, 2, 3)}
+    assert machine.run()["changed"]
+    assert set(machine.netmap.persistent) == {"p0"}
+    assert not machine.run()["changed"]
 
 
 @pytest.mark.parametrize(("port", "why"), [
