@@ -1,0 +1,13 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from fake_kernel import System
+
+
+@pytest.fixture
+def system():
+    """A kernel without netmap (System)."""
+    return System()
