@@ -33,7 +33,8 @@ help:
 #|   KEEP              yes: make test leaves its machines running            (default: no)
 #|   REHEARSAL         yes: on doubles of netmap and the ptnet QEMU; no: never, exit status 3 where upstream cannot be
 #|                     reached                                    (default: where upstream cannot be reached)
-#|   NIGHTLY           yes: the long forms: 10,000 random sequences, the power cut at 10 points, 20 forks  (default: no)
+#|   NIGHTLY           yes: the long forms: 10,000 random sequences, the power cut at 10 points, 20 forks, another kernel
+#|                     (default: no)
 #|   SEED              the number that the machine tests' random choices come from               (default: a new one)
 #|   LAB_CACHE         where images, sources and builds are kept             (default: ~/.cache/netmap-ptnet)
 #|   PYTHON            the interpreter for the environment, 3.11 or newer

@@ -15,7 +15,7 @@ version_added: 0.1.0
 short_description: The parameters and the memory that netmap needs for what a host declares
 description:
   - Takes the machines of one host as the role P(netmap.ptnet.vms#role) has them, with its switches, parents of pipes
-    and NICs, and returns the parameters of netmap that must be above their defaults, each with a reason.
+    and NICs, and returns the parameters of netmap that must not have their defaults, each with a reason.
   - The VALE ports and pipes that the machines open are counted. A pipe whose parent is not declared gets a parent of
     1024 slots, as the kernel makes it.
   - The role P(netmap.ptnet.netmap#role) sets its parameters with this filter.
@@ -70,8 +70,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(parameters) are the values above netmap's defaults, for M(netmap.ptnet.netmap_module), C(reasons) says for each
-      what needs it.
+    - C(parameters) are the values that must not be netmap's defaults, for M(netmap.ptnet.netmap_module), C(reasons)
+      says for each what needs it.
     - C(too_small) names parameters that were given and are lower than what is needed.
     - C(memory) is in bytes, once everything is open. C(global) is the region that NICs share, C(private) that of each
       VALE port and each parent, C(machines) the memory of the VMs, C(total) all of it.

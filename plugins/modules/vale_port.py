@@ -80,8 +80,9 @@ options:
       polling:
         description:
           - Have kernel threads poll the NIC instead of waiting for its interrupts. Not for V(persistent).
-          - The kernel does not show whether it polls. What is recorded counts, and after an interrupted run polling is
-            switched off and on again.
+          - The threads are always busy; leave CPUs to everything else.
+          - The kernel does not show which NIC it polls. What is recorded counts, and after an interrupted run polling
+            is switched off and on again.
         type: dict
         suboptions:
           mode:
@@ -136,6 +137,9 @@ notes:
     C(/var/lib/netmap-ptnet/restore.pyz) and waits up to 60 seconds for interfaces. Other hosts get a warning.
   - A NIC that others had attached before it was declared comes back as well, but is not purged before it did.
   - A NIC that was renamed or deleted while attached stays on the list under its old name until it is detached.
+  - Where NICs or veth ends without netmap support in their driver forward to one another, set the parameter
+    C(generic_mit) of netmap to 0 (M(netmap.ptnet.netmap_module); the role P(netmap.ptnet.netmap#role) does). Otherwise
+    the timer of their adapters sends in a hard interrupt, and the kernel warns of it.
   - A switch holds at most 252 entries; a host stack is an entry of its own.
   - A persistent port that nobody opens takes no memory; its region is laid out when it is opened first.
 extends_documentation_fragment: [netmap.ptnet.attributes]

@@ -33,8 +33,10 @@ _HEAD = """\
 #!/bin/sh
 # Written by the Ansible collection netmap.ptnet; changes made here are lost.
 release=$1
-[ -n "$release" ] || exit 0
+# Headers may come without their kernel.
+[ -n "$release" ] && [ -e "%(modules)s/$release/modules.builtin" ] || exit 0
 module=%(modules)s/$release/%(directory)s/netmap.ko
+said=
 say() {
     echo "$*" >&2
     logger -t netmap-ptnet -p daemon.warning -- "$*" 2>/dev/null || :
@@ -93,23 +95,24 @@ def act(params, check_mode, root=""):
     if bool(params["sign_key"]) != bool(params["sign_certificate"]):
         raise PtnetError("sign_key and sign_certificate belong together", found="one of them", expected="both, or none")
     recipe = Netmap(params)
+    hook = Hook(params["store"], root)
+    kind = params["kernel_hook"]
+    if params["state"] == "present" and kind == "build" and hook.usable():
+        _ready(recipe, params, check_mode)
     result = engine.act(recipe, params, check_mode)
     if params["state"] == "built":
         return result
-    hook = Hook(params["store"], root)
-    kind = params["kernel_hook"]
     present = hook.read()
     if params["state"] == "absent":
         left = set(Installed(Store(params["store"], "netmap")).slots) - {recipe.slot}
-        kind = kind if left else "none"
+        # A removal is given no options to build with.
+        kind = "none" if not left else None if kind == "build" else kind
     if kind is None:
         return dict(result, kernel_hook=hook.kind(present))
     warnings = []
     if kind != "none" and not hook.usable():
         warnings.append("kernel_hook: this system has no %s, so a new kernel comes without a word" % FOLDER)
         kind = "none"
-    if kind == "build" and not check_mode:
-        _keep_source(recipe, params)
     change, wanted = Change(), hook.wanted(kind, params)
     if change.note("kernel hook", _shown(hook, present), _shown(hook, wanted, present)) and not check_mode:
         hook.place(wanted)
@@ -120,14 +123,24 @@ def act(params, check_mode, root=""):
     return dict(result, warnings=warnings) if warnings else result
 
 
-def _keep_source(recipe, params):
-    """See that a build will be possible without anybody: programs, and the source in the store."""
-    engine.need(recipe.commands)
-    store = Store(params["store"], recipe.kind)
-    with store.locked():
+def _ready(recipe, params, check_mode):
+    """See that this machine can build without anybody: programs, and the source in the store.
+
+    :raises PtnetError: something is missing here, whatever a build host has
+    """
+    remedy = None
+    try:
+        engine.need(recipe.commands)
+        remedy = "pass as source what this machine has or reaches: a git address, a directory or a .tar archive"
+        store = Store(params["store"], recipe.kind)
         source = open_source(params["source"], params["commit"], store)
-        if hasattr(source, "fetch"):
-            source.fetch()
+        if hasattr(source, "fetch") and not check_mode:
+            with store.locked():
+                source.fetch()
+    except PtnetError as error:
+        raise PtnetError("kernel_hook=build is refused: this machine could not build; %s" % error.what,
+                         found=error.found, expected=error.expected,
+                         remedy="%s, or say kernel_hook=warn" % (remedy or error.remedy)) from error
 
 
 def _shown(hook, files, before=None):

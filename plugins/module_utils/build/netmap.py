@@ -167,7 +167,8 @@ class Netmap:
                                  remedy="build it for this machine, or say kernel_release when another kernel is meant")
 
     def settle(self, manifest):
-        if os.path.isdir("%s/%s" % (MODULES, self.release)):
+        # The folder of a kernel that is gone would be filled again.
+        if os.path.isfile("%s/%s/modules.builtin" % (MODULES, self.release)):
             run(["depmod", self.release], 600, remedy="install kmod")
 
     def result(self, manifest):

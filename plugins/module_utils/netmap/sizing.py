@@ -35,7 +35,7 @@ _WAY_OUT = {
 
 
 class _Sizing:
-    """Parameters that grow with what is declared."""
+    """Parameters that follow what is declared."""
 
     def __init__(self, given):
         self.given = parameters.check(given)
@@ -61,6 +61,12 @@ class _Sizing:
             self.raised[name] = number
             self.reasons[name] = reason
 
+    def set(self, name, number, reason):
+        """A parameter must be ``number``; a value that the user gave stays."""
+        if name not in self.given:
+            self.raised[name] = number
+            self.reasons[name] = reason
+
 
 def size(machines=(), switches=(), parents=(), nics=(), given=None):
     """What netmap needs on one host (dict): ``parameters``, ``reasons``, ``too_small``, ``memory``.
@@ -70,7 +76,7 @@ def size(machines=(), switches=(), parents=(), nics=(), given=None):
     :param parents: parents of pipes, the options of ``netmap_pipe`` (list of dict)
     :param nics: rings, slots and MTU of interfaces that netmap opens, where they are not NIC (list of dict)
     :param given: parameters that the user sets, which are not changed (dict)
-    :returns: only parameters above netmap's defaults; memory in bytes once everything is open: ``global``,
+    :returns: only parameters that must not have netmap's defaults; memory in bytes once everything is open: ``global``,
         ``private`` by port, ``machines``, ``total``
     :raises PtnetError: a bad name or number, or more than the allocator can have, with the way out
     """
@@ -79,11 +85,12 @@ def size(machines=(), switches=(), parents=(), nics=(), given=None):
     mtu, used, wanted = {}, set(), _parents(parents)
     ephemeral, persistent = [], {}
     for switch in switches or ():
-        name, inside = names.switch(switch["name"]), set()
+        name, inside, attached = names.switch(switch["name"]), set(), []
         for one in switch.get("interfaces") or ():
             port = names.VALEPort(name, names.interface(one["name"], "a port of a switch"))
             if (one.get("kind") or port_options.NIC) != port_options.PERSISTENT:
                 inside.add(port.port)
+                attached.append(port.port)
                 continue
             shape = _shape(one, port.port)
             if (one.get("memory") or port_options.PRIVATE) == port_options.PRIVATE:
@@ -91,6 +98,11 @@ def size(machines=(), switches=(), parents=(), nics=(), given=None):
             elif one["memory"] == port_options.GLOBAL:
                 inside.add(port.port)
                 nics.setdefault(port.port, dict(NIC, **shape))
+        if len(attached) > 1:
+            # With mitigation the timer of one hands its frames to the other in a hard interrupt, where the kernel must
+            # not send (generic_timer_handler in netmap_linux.c; the kernel warns in __local_bh_enable_ip).
+            sizing.set("generic_mit", 0, "%s forward to one another on %s, which the timer of an emulated adapter must "
+                       "not do" % (" and ".join(attached), name))
         mtu[name] = max([nics.get(one, NIC)["mtu"] for one in inside] or [0])
         used |= inside
     for port in _ports(machines):

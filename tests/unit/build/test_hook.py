@@ -39,7 +39,12 @@ class Host:
     def scripts(self):
         return [path for path in hook.SCRIPTS if os.path.exists(self.root + path)]
 
-    def run(self, release=RELEASE, modules="/nowhere"):
+    def run(self, release=RELEASE, kernel=True):
+        """Run the script as a package does, of a kernel that is there, or of headers alone."""
+        modules = self.root + "/modules"
+        if kernel:
+            os.makedirs("%s/%s" % (modules, RELEASE), exist_ok=True)
+            open("%s/%s/modules.builtin" % (modules, RELEASE), "w").close()
         with open(self.root + hook.SCRIPTS[0]) as stream:
             text = stream.read().replace("/lib/modules", modules)
         text = text.replace(self.store + "/build.pyz", self.root + "/stand-in.py")
@@ -47,17 +52,21 @@ class Host:
             stream.write('#!/bin/sh\necho "$@" >> %s/logged\n' % self.root)
         os.chmod(self.root + "/logger", 0o755)
         return subprocess.run(["sh", "-s", release], input=text, capture_output=True, text=True, check=False,
-                              env=dict(os.environ, PATH="%s:%s" % (self.root, os.environ["PATH"])))
+                              env=dict(os.environ, PATH="%s:%s" % (self.root, os.environ["PATH"]), said="by others"))
 
 
 @pytest.fixture
 def host(tmp_path, monkeypatch):
-    def built(_recipe, _params, _check_mode):
+    host = Host(tmp_path)
+    host.acted = []
+
+    def built(_recipe, params, _check_mode):
+        host.acted.append(params["state"])
         return {"changed": False, "diff": {"before": {}, "after": {}}, "identity": "x"}
 
     monkeypatch.setattr(engine, "act", built)
     monkeypatch.setattr(engine, "need", lambda commands: None)
-    return Host(tmp_path)
+    return host
 
 
 def test_four_runs(host):
@@ -102,6 +111,15 @@ def test_the_hook_goes_with_the_last_build(host):
     assert (predicted["changed"], host.scripts()) == (True, [])
 
 
+def test_a_removal_leaves_the_options_of_the_hook(host):
+    host.act(kernel_hook="build", drivers=["ixgbe"])
+    os.makedirs(host.store + "/netmap")
+    write_json(host.store + "/netmap/installed.json", {name: {"identity": "a" * 20} for name in ("6.1-one", "6.1-two")})
+    result = host.act(state="absent", kernel_release="6.1-one", kernel_hook="build")
+    assert (result["changed"], result["kernel_hook"]) == (False, "build")
+    assert not host.act(kernel_hook="build", drivers=["ixgbe"])["changed"]
+
+
 def test_a_system_without_such_hooks_is_warned_of(host):
     os.rmdir(host.root + hook.FOLDER)
     result = host.act(kernel_hook="build")
@@ -114,16 +132,19 @@ def test_a_key_without_a_certificate(host):
         host.act(sign_key="/k")
 
 
-def test_build_needs_its_programs_and_the_source_now(host, monkeypatch):
+def test_build_is_refused_without_programs_or_source_before_anything_changes(host, monkeypatch):
     def missing(commands):
-        raise PtnetError("building needs programs that are not here", found="no gcc")
+        raise PtnetError("building needs programs that are not here", found="no gcc", remedy="install gcc")
 
-    with pytest.raises(PtnetError, match="source does not exist"):
+    with pytest.raises(PtnetError, match="kernel_hook=build .* source does not exist.*kernel_hook=warn"):
         host.act(kernel_hook="build", source="/nothing/here")
+    host.act(kernel_hook="warn", source="/nothing/here")
+    del host.acted[:]
     monkeypatch.setattr(engine, "need", missing)
-    with pytest.raises(PtnetError, match="no gcc"):
-        host.act(kernel_hook="build")
-    assert host.scripts() == []
+    for check in (True, False):
+        with pytest.raises(PtnetError, match="kernel_hook=build .*no gcc.*install gcc, or say kernel_hook=warn"):
+            host.act(check=check, kernel_hook="build")
+    assert (host.scripts(), host.acted) == ([hook.SCRIPTS[0]], [])
 
 
 def test_the_warning_is_said_and_never_fails(host, tmp_path):
@@ -135,8 +156,17 @@ def test_the_warning_is_said_and_never_fails(host, tmp_path):
     module = tmp_path / "modules" / RELEASE / "updates/netmap-ptnet/netmap.ko"
     module.parent.mkdir(parents=True)
     module.touch()
-    assert host.run(modules=str(tmp_path / "modules")).stderr == ""
+    assert host.run().stderr == ""
     assert host.run(release="").stderr == ""
+
+
+@pytest.mark.parametrize("kind", ["warn", "build"])
+def test_headers_of_a_kernel_that_is_not_there_are_no_new_kernel(host, tmp_path, kind):
+    host.act(kernel_hook=kind)
+    (tmp_path / "stand-in.py").write_text("print('built')\n")
+    ended = host.run(kernel=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "has no netmap" in host.run().stderr
 
 
 @pytest.mark.parametrize("works", [True, False])
@@ -146,10 +176,11 @@ def test_the_build_is_tried_and_a_failure_told(host, tmp_path, works):
     (tmp_path / "stand-in.py").write_text(
         "import os, sys\nos.makedirs(%r)\nopen(%r + '/netmap.ko', 'w')\nprint('built for', sys.argv[1])\n" % (
             str(folder), str(folder)) if works else "print('no headers')\nraise SystemExit(1)\n")
-    ended = host.run(modules=str(tmp_path / "modules"))
+    ended = host.run()
     assert ended.returncode == 0
     assert ("built for %s" % RELEASE if works else "no headers") in ended.stderr
     assert ("has no netmap" in ended.stderr) is not works
+    assert (host.run().stderr == "") is works
 
 
 def test_the_copy_holds_exactly_what_it_imports():

@@ -94,6 +94,19 @@ def test_netmap_signs_after_stripping(headers, tmp_path):
     assert work.ran == [(str(sign), "sha512", str(key), str(certificate), "/stage/netmap.ko")]
 
 
+def test_depmod_is_for_kernels_that_are_there(headers, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(netmap, "MODULES", str(tmp_path))
+    monkeypatch.setattr(netmap, "run", lambda argv, *_more, **_options: ran.append(argv))
+    folder = tmp_path / "6.1-test"
+    (folder / "updates").mkdir(parents=True)
+    a_netmap(headers).settle({})
+    assert ran == []
+    (folder / "modules.builtin").write_text("")
+    a_netmap(headers).settle({})
+    assert ran == [["depmod", "6.1-test"]]
+
+
 def test_netmap_missing_headers_name_the_package(headers):
     with pytest.raises(PtnetError, match="install the package linux-headers-6.1-test"):
         a_netmap(headers.parent / "nothing").preflight()

@@ -48,6 +48,8 @@ def test_a_few_ports_need_the_defaults():
     ({"machines": [machine(*("p1{%d" % number for number in range(6)))]}, {"priv_ring_num": 24}, "6 pipes on p1"),
     ({"machines": [machine(*("vale1:a{%d" % number for number in range(6)))]}, {"priv_ring_num": 24}, "on vale1:a"),
     ({"parents": [{"name": "p0", "pipes": 5, "extra_buffers": 4096}]}, {"priv_buf_num": 51202}, "4096 extra buffers"),
+    ({"switches": [{"name": "vale1", "interfaces": [{"name": "eth1"}, {"name": "leg", "kind": "veth"}]}]},
+     {"generic_mit": 0}, "eth1 and leg forward to one another on vale1"),
 ])
 def test_what_is_raised_and_why(declared, wanted, why):
     result = size(**declared)
@@ -61,6 +63,15 @@ def test_what_the_user_sets_stays():
     result = size(parents=[{"name": "p0", "pipes": 8}], given={"priv_if_num": 4, "priv_ring_num": 64, "verbose": 1})
     assert result["parameters"] == {}
     assert result["too_small"] == {"priv_if_num": "4 is declared, 16 are needed: 8 pipes on p0"}
+
+
+def test_the_timer_of_an_adapter_may_stay():
+    alone = [{"name": "vale1", "interfaces": [{"name": "eth1"}, {"name": "v0", "kind": "persistent"}]},
+             {"name": "vale2", "interfaces": [{"name": "eth2"}]}]
+    assert size([machine("vale1:1", "vale2:1")], alone)["parameters"] == {}
+    alone[1]["interfaces"].append({"name": "eth3"})
+    assert size(switches=alone)["parameters"] == {"generic_mit": 0}
+    assert size(switches=alone, given={"generic_mit": 50000})["parameters"] == {}
 
 
 def test_ports_of_the_kernels_own_have_regions():
