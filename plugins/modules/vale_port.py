@@ -37,7 +37,8 @@ options:
         description:
           - V(nic) is an interface that exists, such as a NIC or one end of a veth pair that others made.
           - V(veth) is one end of a veth pair, which is made when it is missing, brought up, and removed again when it
-            leaves the switch. The other end, O(ports[].peer), is the host's leg on the switch.
+            leaves the switch. The other end, O(ports[].peer), is the host's leg on the switch. Offloads of both ends
+            are switched off, netmap takes whole frames only.
           - V(persistent) is a persistent netmap port. It is made anew, because only then it is certain that no
             program has it open, and deleted when it leaves the switch. Nobody may open or query it by name while it is
             on the switch, that wedges the kernel until a reboot. For VMs name a port that nobody declared.

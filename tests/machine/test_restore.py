@@ -12,6 +12,7 @@ import re
 import time
 
 import pytest
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux_ethtool import OFFLOADS
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux_service import UNIT
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.service import ARCHIVE
 from emulated import nightly
@@ -55,6 +56,7 @@ SWITCHES = {"vale1": {("eth1", True), ("l1", False), ("v1", False), ("v2", False
 PARAMETERS = {"priv_if_num": 12, "priv_ring_num": 40, "buf_num": 40000, "generic_ringsize": 128, "generic_mit": 0}
 GONE = [["vale_port", {"only_switches": []}], ["netmap_pipe", {"state": "absent", "purge": True}]]
 INFO = ["netmap_info", {"gather": ["drift"]}]
+NICS = ["netmap_info", {"gather": ["nics"]}]
 PORTS = [["netmap_pipe", {"purge": True, "parents": PARENTS}],
          ["vale_port", {"switch": "vale1", "purge": True, "ports": ONE}],
          ["vale_port", {"switch": "vale2", "purge": True, "ports": TWO}]]
@@ -119,7 +121,7 @@ def test_everything_comes_back(machine):
     assert "active" in service
     assert journal(machine) == dict.fromkeys(LABELS, "restored")
     # First comes what only looks.
-    told, *again = results(machine, INFO, *PORTS)
+    told, *again = results(machine, INFO, *PORTS, NICS)
     assert switches(told) == SWITCHES
     assert {one["name"] for one in told["parents"] if one["present"]} == {"pp0", "pp1"}
     assert told["drift"] == told["stuck"] == []
@@ -127,7 +129,12 @@ def test_everything_comes_back(machine):
     (pid,) = set(service) - {"active"}
     assert polled(machine) == ["%s 1" % pid] * 2
     assert {"host1": "02:00:00:00:00:01"}.items() <= {one["name"]: one["mac"] for one in told["interfaces"]}.items()
+    *again, nics = again
     assert [one["changed"] for one in again] == [False] * 3
+    # Pairs of ours send whole frames, with their checksums.
+    offloads = {one["name"]: set(one["offloads"]) & set(OFFLOADS) for one in nics["nics"]}
+    assert [offloads[name] for name in ("l1", "host1", "l2", "host2")] == [set()] * 4
+    assert offloads["ra"]
     print("everything came back in %.0f s" % seconds)
 
 

@@ -40,6 +40,17 @@ def _while_unloaded(pattern, facts):
     return [] if facts["loaded"] else _said(pattern, facts)
 
 
+def _while_unfit(pattern, facts):
+    """Why a NIC was refused, as long as one has such an MTU."""
+    return _said(pattern, facts) if any(nic["mtu_fits"] is False for nic in facts["nics"]) else []
+
+
+def _while_mitigated(pattern, facts):
+    """As long as timers run; below this number there are none (generic_rx_handler in netmap_generic.c)."""
+    now = facts["parameters"]["now"].get("generic_mit", PARAMETERS["generic_mit"].default)
+    return _said(pattern, facts) if now >= 32768 else []
+
+
 def _too_large(kind, facts):
     """A request that is larger than an object, as long as the parameter was not raised.
 
@@ -110,7 +121,11 @@ RULES = (
     _rule("mtu_refused", WARNING, r"netmap buf size \(\d+\) < device MTU|large MTU \(\d+\) needed|"
           r"using NS_MOREFRAG on \S+ requires",
           "opening or attaching a NIC failed with \"Invalid argument\"", "its MTU is larger than a netmap buffer",
-          "lower the MTU, or raise buf_size in netmap_parameters"),
+          "lower the MTU, or raise buf_size in netmap_parameters", look=_while_unfit),
+    _rule("timer_sends", WARNING, r"generic_timer_handler\+\S+ \[netmap\]",
+          "the kernel warns of __local_bh_enable_ip", "the timer of an emulated adapter sends to another NIC of its "
+          "switch in a hard interrupt", "set generic_mit to 0 in netmap_parameters; it counts at once",
+          look=_while_mitigated),
     _rule("nic_busy", WARNING, r"NIC \S+ busy, cannot attach to bridge", "attaching a NIC failed with \"busy\"",
           "a program has the NIC open in netmap mode", "stop it: netmap_info lists the users of netmap"),
     _rule("api_mismatch", WARNING, r"API mismatch: got \d+ need \d+",
@@ -127,7 +142,7 @@ RULES = (
           "set ptnet_vnet_hdr in both guests (role netmap.ptnet.guest): 1 for a TCP endpoint, 0 for a middlebox"),
     _rule("packets_dropped", WARNING, r"drop mbuf that needs|from_host, drop packet size|driver pushed up big packet",
           "packets between a NIC and the host are dropped", "offloads make packets that netmap cannot take",
-          "switch them off: ethtool -K NAME tx off tso off gso off gro off lro off"),
+          "switch them off, of a veth pair at both ends: ethtool -K NAME tx off tso off gso off gro off lro off"),
     _rule("unknown_parameter", WARNING, r"\bnetmap: unknown parameter '", "a parameter has no effect",
           "netmap has no parameter of this name; the kernel only logs it",
           "correct the files in /etc/modprobe.d; netmap_module refuses unknown names", loads=2),

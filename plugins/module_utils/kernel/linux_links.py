@@ -10,7 +10,7 @@ import os
 import re
 import struct
 
-from .linux_ethtool import ask
+from .linux_ethtool import ask, switch_off
 
 _ETHTOOL_GCHANNELS = 0x3C
 
@@ -39,9 +39,15 @@ class Links:
         return {"peer": peer, "up": all(one and self._number(one, "flags") & 1 for one in (name, peer))}
 
     def make(self, name, peer, mac):
-        """Make a pair; the end ``peer`` gets the MAC address. Both are down still."""
+        """Make a pair; the end ``peer`` gets the MAC address. Both are down still, and have no offloads.
+
+        Frames that the kernel left without a checksum, or larger than a buffer, would reach the switch so
+        (generic_rx_handler in netmap_generic.c).
+        """
         self._program(["ip", "link", "add", name, "type", "veth", "peer", "name", peer, "address", mac],
                       remedy="install iproute2; the kernel needs its module veth")
+        for end in (name, peer):
+            switch_off(end)
 
     def raise_ends(self, *names):
         """Bring interfaces up."""

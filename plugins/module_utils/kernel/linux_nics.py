@@ -9,10 +9,10 @@ import contextlib
 import os
 import struct
 
+from .linux_ethtool import OFFLOADS
 from .linux_ethtool import ask as ethtool
 
-# The ethtool commands that answer with one number, and the bits of ETHTOOL_GFLAGS (linux/ethtool.h).
-_COMMANDS = {"tx-checksum": 0x16, "tso": 0x1E, "gso": 0x23, "gro": 0x2B}
+# Further offloads are bits of ETHTOOL_GFLAGS (linux/ethtool.h).
 _GFLAGS = 0x25
 _FLAGS = {"lro": 1 << 15, "rx-vlan": 1 << 8, "tx-vlan": 1 << 7}
 _GPAUSEPARAM = 0x12
@@ -56,7 +56,7 @@ def offloads(ask):
     :param ask: takes an ethtool command (int); returns the answer (bytes), or None where it is not supported
     """
     found = []
-    for what, command in _COMMANDS.items():
+    for what, command in OFFLOADS.items():
         answer = ask(command)
         if answer and struct.unpack_from("=I", answer, 4)[0]:
             found.append(what)

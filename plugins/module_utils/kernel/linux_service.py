@@ -64,7 +64,9 @@ class PortService(ServiceFiles):
             # interfaces, each of which is a unit.
             if not self._program(["systemctl", "list-units", "--all", "--plain", "--no-legend", UNIT])[1].strip():
                 return
+            if not wanted:
+                # It has run at this boot, and would be shown as active or failed on.
+                self._program(["systemctl", "stop", UNIT])
             self._program(["systemctl", "daemon-reload"])
             if not wanted:
-                # A failure would be shown on; most often there was none.
                 self._program(["systemctl", "reset-failed", UNIT])

@@ -42,11 +42,12 @@ def no_program(argv, **_options):
     raise PtnetError("%s cannot be started" % argv[0])
 
 
-def act(tmp_path, reading=None, **params):
+def act(tmp_path, reading=None, units=list, **params):
     (tmp_path / "proc").mkdir(exist_ok=True)
     (tmp_path / "sys/class/net").mkdir(parents=True, exist_ok=True)
     options = dict({"store": str(tmp_path), "ignore": [], "gather_log": True, "kernel_log_lines": 100}, **params)
-    return doctor.act(options, True, Linux(root=str(tmp_path), run_program=no_program), None, reading or Reading())
+    return doctor.act(options, True, Linux(root=str(tmp_path), run_program=no_program), None, reading or Reading(),
+                      units)
 
 
 def ids(result):

@@ -37,7 +37,7 @@ def healthy():
         "namespaces": [], "drift": [], "boot_conflicts": [],
         "restoration": {"wanted": True, "enabled": True, "current": True, "active": "active", "result": "success"},
         "log": [{"at": 1.0, "text": "681.55 [4652] netmap_init               netmap: loaded module"}],
-        "log_error": [], "record_error": [],
+        "log_error": [], "record_error": [], "machines": [],
     }
 
 
@@ -99,6 +99,11 @@ def vm(ifname="vale1:10", driver="ptnet-pci", passthrough=True, more=()):
                          {"driver": name, "netdev": None} for name in more]}])
 
 
+def unit(active, sub="", enabled="enabled", result="success"):
+    return put(machines=[{"Id": "ptnet-vm-vm1.service", "ActiveState": active, "SubState": sub, "Result": result,
+                          "UnitFileState": enabled}])
+
+
 def elsewhere(kind, **values):
     return put(namespaces=[dict({"name": "red", "inode": 5, "pid": None, "stuck": [], "error": None, "switches": [
         {"name": "vale1", "ports": [{"name": "v", "kind": kind, "host_stack": False}]}]}, **values)])
@@ -110,6 +115,8 @@ def pools(facts):
 
 
 FORGOTTEN = both(uninstalled, put(load_at_boot=False), inside("restoration", wanted=False))
+
+_MTU_REFUSED = "012.65 [2255] netmap_buf_size_validate  error: netmap buf size (2048) < device MTU (9000)"
 
 # Each rule: a machine that has the failure, and one that nearly has it.
 CASES = {
@@ -151,6 +158,8 @@ CASES = {
     "memory_short": (put(memory=32), both(put(memory=32), put(nics=[]))),
     "no_kvm": (both(put(kvm=False), lambda facts: facts["builds"]["qemu"].append({"slot": "/", "complete": True})),
                put(kvm=False)),
+    "vm_failed": (unit("activating", "auto-restart", result="exit-code"), unit("active", "running")),
+    "vm_off": (unit("inactive", "dead"), unit("inactive", "dead", enabled="disabled")),
     "stuck_port": (put(stuck=["v0"]), put(stuck=[])),
     "port_missing": (drift("parent p0", "absent", "present"), both(unloaded, drift("parent p0", "absent", "present"))),
     "restoration_failed": (inside("restoration", active="failed"), inside("restoration", active="inactive")),
@@ -212,8 +221,11 @@ CASES = {
                        lambda facts: facts["log"].insert(0, {"at": 0.5, "text": "no more netmap_ring objects"})),
     "memory_refused": (said("012.34 [1454] x Unable to create cluster at 9 for 'netmap_buf' allocator"),
                        said("cluster")),
-    "mtu_refused": (said("012.65 [2255] netmap_buf_size_validate  error: netmap buf size (2048) < device MTU (9000)"),
-                    said("eth1: MTU (9000)")),
+    # Once no NIC has such an MTU, what was said of one is history.
+    "mtu_refused": (both(said(_MTU_REFUSED), with_nic(mtu=9000, mtu_fits=False, switch=None)), said(_MTU_REFUSED)),
+    "timer_sends": (said("[   45.1]  generic_timer_handler+0x5f/0xb0 [netmap]"),
+                    both(said("[   45.1]  generic_timer_handler+0x5f/0xb0 [netmap]"),
+                         lambda facts: facts["parameters"]["now"].update(generic_mit=0))),
     "nic_busy": (said("012.3 [1723] x NIC eth1 busy, cannot attach to bridge"), said("NIC eth1 ready")),
     "api_mismatch": (said("015.2 [2776] netmap_ioctl              API mismatch: got 99 need 14"), said("API")),
     "switch_full": (said("015.2 [ 442] x bridge full 252, cannot create new port"), said("bridge br0 up")),
@@ -286,3 +298,7 @@ def test_repeated_messages_are_counted():
     line = "015.2 [2776] netmap_ioctl              API mismatch: got 99 need 14"
     assert found(said(line, line))["api_mismatch"]["evidence"] == [
         "netmap_ioctl: API mismatch: got 99 need 14 (2 times)"]
+
+
+def test_a_failed_machine_is_said_once():
+    assert sorted(found(unit("failed", "failed", result="exit-code"))) == ["vm_failed"]

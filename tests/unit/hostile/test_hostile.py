@@ -47,7 +47,9 @@ LIBNETMAP = PORT + r"([-^][0-9]+|[\^*])?(/[xztrRT]+)?(@[0-9]+)?"
 HOSTILE_FOR_VM = HOSTILE.filter(lambda text: not re.fullmatch(PORT, text) or len(text) > 22)
 HOSTILE_FOR_PKT_GEN = HOSTILE.filter(lambda text: not re.fullmatch(LIBNETMAP, text))
 HOSTILE_NUMBER = st.one_of(
-    HOSTILE.filter(lambda text: text.strip(" ") not in parameters._WORDS), st.just("\u0663"), st.just("1_000"),
+    # Blanks around a number or a word, and capitals, do no harm.
+    HOSTILE.filter(lambda text: text.strip(" ").lower() not in parameters._WORDS
+                   and not re.fullmatch("[-+]?[0-9]+", text.strip(" "), re.ASCII)), st.just("\u0663"), st.just("1_000"),
     st.just("1\n"), st.integers(min_value=10**9), st.integers(max_value=-2**31), st.floats(), st.none(),
     st.lists(st.integers(), max_size=2), st.dictionaries(st.text(max_size=3), st.integers(), max_size=1))
 

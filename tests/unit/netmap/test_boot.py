@@ -180,7 +180,7 @@ def test_a_lost_or_other_file_is_written_again(machine, path, reloads):
         assert len(machine.started) == reloads
 
 
-@pytest.mark.parametrize(("read", "told"), [(True, ["daemon-reload", "reset-failed"]), (False, [])])
+@pytest.mark.parametrize(("read", "told"), [(True, ["stop", "daemon-reload", "reset-failed"]), (False, [])])
 def test_the_service_goes_with_the_last_item(machine, read, told):
     machine.read_by_systemd = read
     machine.attach("eth1")
