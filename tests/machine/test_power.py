@@ -17,15 +17,18 @@ from emulated import nightly
 
 # One end of each pair is attached; something has to make pairs at boot.
 PAIRS = ("va", "vb", "vc")
-PAIRS_UNIT = """\
+# A service that makes interfaces before the network and the restoration start.
+BEFORE_NETWORK = """\
 [Unit]
 Before=network.target
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'for n in %s; do ip link add $n type veth peer name peer_$n; ip link set $n up; done'
+ExecStart=/bin/sh -c '%s'
 [Install]
 WantedBy=multi-user.target
-""" % " ".join(PAIRS)
+"""
+PAIRS_UNIT = BEFORE_NETWORK % (
+    "for n in %s; do ip link add $n type veth peer name peer_$n; ip link set $n up; done" % " ".join(PAIRS))
 # Tells on the console that the restoration begins.
 MARK = "restoration begins"
 DROP_IN = "[Service]\nExecStartPre=/bin/sh -c 'echo %s > /dev/ttyS0'\n" % MARK

@@ -16,18 +16,9 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux_ethtool 
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux_service import UNIT
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.service import ARCHIVE
 from emulated import nightly
-from test_power import console, installed, until
+from test_power import BEFORE_NETWORK, console, installed, until
 
 LINKS = "/etc/systemd/system/machine-links.service"
-LINKS_UNIT = """\
-[Unit]
-Before=network.target
-[Service]
-Type=oneshot
-ExecStart=/bin/sh -c '%s'
-[Install]
-WantedBy=multi-user.target
-"""
 # ra has two rings: with polling mode multi ring 1 is polled on CPU 1. All polling is there, so that a CPU is left.
 RA = "ip link add ra numtxqueues 2 numrxqueues 2 type veth peer name peer_ra numtxqueues 2 numrxqueues 2 && " \
      "ip link set ra up"
@@ -69,7 +60,7 @@ def _declared(machine):
         machine.monitor("netdev_add hubport,id=extra,hubid=1")
         machine.monitor("device_add virtio-net-pci,netdev=extra,id=extra,mac=52:54:00:12:34:57,romfile=")
         until(lambda: machine.ssh("test -e /sys/class/net/eth1"), 60)
-    machine.put(LINKS, LINKS_UNIT % ALL_LINKS)
+    machine.put(LINKS, BEFORE_NETWORK % ALL_LINKS)
     machine.check("rm -f %s; systemctl daemon-reload; systemctl enable machine-links; %s" % (DROP_IN, ALL_LINKS))
     results(machine, *GONE, ["netmap_build", installed(machine)],
             ["netmap_module", {"parameters": PARAMETERS, "allow_reload": True}], *PORTS)
@@ -105,7 +96,8 @@ def switches(told):
 
 def polled(machine):
     """The kernel threads that poll: who made each (pid), and its CPUs (list of str)."""
-    return sorted(machine.ssh("grep -l ^nmkth: /proc/[0-9]*/comm | while read f; do echo $(cut -d: -f2 $f) $(sed -n "
+    # Other processes may end meanwhile, which grep would tell.
+    return sorted(machine.ssh("grep -ls ^nmkth: /proc/[0-9]*/comm | while read f; do echo $(cut -d: -f2 $f) $(sed -n "
                               "'s/^Cpus_allowed_list:\\t//p' ${f%comm}status); done").text.splitlines())
 
 
@@ -139,7 +131,7 @@ def test_everything_comes_back(machine):
 
 
 def test_what_cannot_come_back_is_told_and_the_rest_comes(machine):
-    machine.put(LINKS, LINKS_UNIT % FEWER_LINKS)
+    machine.put(LINKS, BEFORE_NETWORK % FEWER_LINKS)
     if not nightly():
         machine.put(DROP_IN, SHORT_WAIT)
     seconds = reboot(machine)

@@ -81,7 +81,7 @@ def decide(switch, wanted, state, purge, seen):
     enter = [name for name in sorted(wanted) if stay and (name not in now or name in leave)]
     going = [action for name in sorted(leave) for action in _leaving(name, wanted if stay else {}, now, seen)]
     # Off the switch first: then all that is deleted is deleted at once.
-    going.sort(key=lambda action: [DELETE, UNLINK].index(action.verb) + 1 if action.verb in (DELETE, UNLINK) else 0)
+    going.sort(key=lambda action: {DELETE: 1, UNLINK: 2}.get(action.verb, 0))
     coming = [action for name in enter for action in _entering(name, wanted[name], going, seen)]
     adjust = [action for name in sorted(wanted) if stay and name in now and name not in leave
               for action in _adjusting(name, wanted[name], seen)]
