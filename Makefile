@@ -28,6 +28,8 @@ help:
 #|   ACCELERATOR       auto, kvm or tcg                                      (default: auto)
 #|   MEMORY, CPUS      size of the emulated host, MiB and number             (default: 2048, 2)
 #|   SNAPSHOT          no: boot machines from cold                           (default: yes)
+#|   SUITE             Debian release of the machines: bookworm, where the ptnet fork is compiled as in the HOWTO, or
+#|                     trixie, with the QEMU of its backports                (default: bookworm)
 #|   MIRROR            Debian mirror for the lab's image                     (default: mmdebstrap's own)
 #|   CHECK_SECONDS     how long each sender sends                            (default: 3)
 #|   KEEP              yes: make test leaves its machines running            (default: no)
@@ -83,6 +85,6 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" requirements/dev.in -o requirements/dev.txt
 
-export SOURCE_NETMAP COMMIT_NETMAP SOURCE_QEMU COMMIT_QEMU FROM ACCELERATOR MEMORY CPUS SNAPSHOT MIRROR
-export CHECK_SECONDS LAB_CACHE PYTHON VERBOSE KEEP
+export SOURCE_NETMAP COMMIT_NETMAP SOURCE_QEMU COMMIT_QEMU FROM ACCELERATOR MEMORY CPUS SNAPSHOT SUITE
+export MIRROR CHECK_SECONDS LAB_CACHE PYTHON VERBOSE KEEP
 export REHEARSAL NIGHTLY SEED

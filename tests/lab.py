@@ -57,6 +57,8 @@ def variables():
     """
     given = {
         "lab_cache": cache(), "lab_mirror": knob("MIRROR"),
+        "lab_suite": word("SUITE", *role("meta/argument_specs.yml")["argument_specs"]["main"]["options"]["lab_suite"][
+            "choices"]),
         "lab_accelerator": word("ACCELERATOR", "auto", "kvm", "tcg"),
         "lab_memory": _number("MEMORY", 1024, 65536), "lab_cpus": _number("CPUS", 1, 64),
         "check_seconds": _number("CHECK_SECONDS", 1, 60),
@@ -83,6 +85,23 @@ def word(name, *allowed):
     return knob(name)
 
 
+def role(path):
+    """A file of the role lab (dict)."""
+    with open(os.path.join(ROOT, "roles/lab", path), encoding="utf-8") as stream:
+        return yaml.safe_load(stream)
+
+
+def suite(given):
+    """The Debian release of the machines, from the knobs' variables (str)."""
+    return given.get("lab_suite") or role("defaults/main.yml")["lab_suite"]
+
+
+def has_qemu(given):
+    """Whether the image brings a QEMU that serves ptnet, so that none has to be compiled (bool)."""
+    packages = role("vars/main.yml")["__lab_suite_packages"][suite(given)]
+    return any(package.startswith("qemu-system-x86") for package in packages)
+
+
 def _number(name, low, high):
     text = knob(name)
     if text is None:
@@ -105,7 +124,9 @@ def sources_unreachable(given):
     """Why sources cannot be had, found out within 15 s (dict of knob: reason)."""
     store = Store(os.path.join(cache(), "store"), "preflight")
     wanted = {}
-    for kind in ("netmap", "qemu"):
+    # The fork is compiled where it is the only one, or asked for.
+    fork = not has_qemu(given) or any(name in given for name in ("qemu_source", "qemu_commit"))
+    for kind in ("netmap", "qemu") if fork else ("netmap",):
         source, commit = defaults("%s_build" % kind)
         wanted["SOURCE_" + kind.upper()] = (given.get(kind + "_source", source), given.get(kind + "_commit", commit))
     with ThreadPoolExecutor() as pool:
@@ -146,11 +167,11 @@ def rehearsal(given):
         return {}, {}
     print("%sThis is a rehearsal: the same path on doubles of netmap and of the ptnet QEMU; the datapath is not proven."
           % ("\n" if reasons else ""), flush=True)
-    return {
-        "netmap_source": os.path.join(DOUBLES, "netmap"), "qemu_source": os.path.join(DOUBLES, "qemu"),
+    doubles = {"netmap_source": os.path.join(DOUBLES, "netmap"), "qemu_source": os.path.join(DOUBLES, "qemu")}
+    if not has_qemu(given):
         # The double of QEMU runs the distribution's.
-        "lab_image_packages": ["qemu-system-x86"],
-    }, {}
+        doubles["lab_image_packages"] = ["qemu-system-x86"]
+    return doubles, {}
 
 
 def inventory(lab):
@@ -243,7 +264,7 @@ def up():
         if reasons:
             return UNREACHABLE_STATUS
         given.update(doubles)
-        if changed_sides("doubles" if doubles else "upstream"):
+        if changed_sides("%s on %s" % ("doubles" if doubles else "upstream", suite(given))):
             start = "lab"
     given["check_report_folder"] = report_folder()
     skipped = STEPS[:STEPS.index(start)]
@@ -251,7 +272,7 @@ def up():
     status = play("lab.yml", given, *arguments)
     if status and hung(LAB):
         print("\nAn emulated machine hung: %s. Starting over once, from fresh machines." % hung(LAB))
-        remove()
+        remove(LAB)
         status = play("lab.yml", given)
     print("make lab: %s after %d min %d s" % (
         "failed" if status else outcome(), *divmod(int(time.monotonic() - begin), 60)))
@@ -259,15 +280,15 @@ def up():
 
 
 def changed_sides(side):
-    """Whether the lab's machines were for the other of ``doubles`` and ``upstream``; they are removed then (bool)."""
+    """Whether the lab's machines were for others than these sources on this suite; they are removed then (bool)."""
     path = os.path.join(cache(), "side-" + LAB)
     try:
         with open(path, encoding="utf-8") as stream:
             before = stream.read()
     except OSError:
-        before = "upstream"
+        before = None
     if before != side:
-        # A loaded netmap, running machines and the image are of the other side; nothing of them can be gone on with.
+        # A loaded netmap, running machines and the image are of another side; nothing of them can be gone on with.
         remove(LAB)
     os.makedirs(cache(), mode=0o700, exist_ok=True)
     with open(path, "w", encoding="utf-8") as stream:

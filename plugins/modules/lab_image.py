@@ -29,12 +29,15 @@ options:
   suite:
     description: Name of the Debian release.
     type: str
-    default: bookworm
+    default: trixie
   mirror:
     description: Address of the Debian mirror; without it C(mmdebstrap) takes its own default.
     type: str
   packages:
-    description: Distribution packages to install.
+    description:
+      - Distribution packages to install.
+      - V(NAME/SUITE) takes one from another suite of the same mirror, such as C(passt/trixie-backports). What it needs
+        from there has to be named too, where the version in O(suite) is not enough.
     type: list
     elements: str
     required: true
@@ -84,9 +87,9 @@ EXAMPLES = r"""
   netmap.ptnet.lab_image:
     kind: disk
     cache: "{{ lab_cache }}"
-    suite: trixie
+    suite: bookworm
     mirror: http://deb.example.org/debian
-    packages: [linux-image-cloud-amd64, openssh-server, python3, systemd-sysv, udev]
+    packages: [linux-image-cloud-amd64, openssh-server, passt/bookworm-backports, python3, systemd-sysv, udev]
     recipe: "{{ role_path }}/files/image"
     mask: [apt-daily.timer, "getty@tty1.service"]
     initrd_modules: [virtio_pci, virtio_blk, virtio_net]
@@ -124,7 +127,7 @@ kernel_release:
   description: The kernel's release, empty while the image is only predicted.
   returned: for a disk
   type: str
-  sample: 6.1.0-56-cloud-amd64
+  sample: 6.12.118+deb13-cloud-amd64
 interpreter:
   description: For C(ansible_python_interpreter) of a host with C(connection=local) that runs modules in the build root.
   returned: for a build root
@@ -146,7 +149,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.lab.image import act
 ARGUMENT_SPEC = {
     "kind": {"type": "str", "choices": ["disk", "build_root"], "required": True},
     "cache": {"type": "path", "required": True},
-    "suite": {"type": "str", "default": "bookworm"},
+    "suite": {"type": "str", "default": "trixie"},
     "mirror": {"type": "str"},
     "packages": {"type": "list", "elements": "str", "required": True},
     "kernel_release": {"type": "str"},

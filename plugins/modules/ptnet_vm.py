@@ -11,12 +11,17 @@ short_description: A virtual machine with ptnet ports as a supervised service
 version_added: 0.1.0
 author: netmap.ptnet contributors (@netmap-ptnet)
 description:
-  - Keeps one virtual machine of the ptnet QEMU as the systemd unit C(ptnet-vm-NAME.service), which comes back after
-    a reboot of the host.
+  - Keeps one virtual machine as the systemd unit C(ptnet-vm-NAME.service), which comes back after a reboot of the host.
+  - It runs on one of two QEMUs, see O(hypervisor). With the distribution's, the ports are opened by a process beside
+    it, the unit C(ptnet-port-NAME.service). The management network is the unit C(ptnet-net-NAME.service). Both start
+    and stop with the machine.
   - Whether the machine runs is asked of QEMU itself, over its control socket.
-  - A running machine whose command line differs from the declared one is left alone and reported, unless
-    O(allow_restart=true).
-  - QEMU runs as root.
+  - A running machine that differs from the declared one is left alone and reported, unless O(allow_restart=true).
+  - QEMU runs as a user of its own for each machine, C(ptnet-vm-NAME), fenced by systemd. It opens its own disks and
+    C(/dev/kvm), and with the fork C(/dev/netmap), and nothing of another machine. Memory and threads are bounded.
+  - Disks and images that others made are never given to that user. Where it may not open one, the error says what to
+    do.
+  - Machines of version 0.1.0, which ran as root, are taken over. Their disks get the new owner when they next start.
 extends_documentation_fragment: [netmap.ptnet.attributes]
 options:
   name:
@@ -31,10 +36,24 @@ options:
     type: str
     choices: [present, started, stopped, absent]
     default: started
+  hypervisor:
+    description:
+      - Which QEMU runs the machine.
+      - V(distribution) is QEMU 10.1 or newer as the distribution has it. The ports come from a process of this
+        collection over vfio-user, and QEMU opens nothing of netmap.
+      - V(fork) is the ptnet QEMU 3.0.94 of 2019, which opens the ports itself and gets no fixes.
+      - V(auto) takes V(distribution) where such a QEMU is installed, else V(fork). RV(hypervisor_reason) says why.
+      - Another one than before is a reason for a restart.
+    type: str
+    choices: [auto, distribution, fork]
+    default: auto
+    version_added: 0.2.0
   binary:
-    description: Path of the ptnet QEMU.
+    description:
+      - Path of QEMU. By default the distribution's C(/usr/bin/qemu-system-x86_64) (or C(/usr/libexec/qemu-kvm)), and
+        C(/opt/ptnet-qemu/bin/qemu-system-x86_64) for the fork.
+      - With O(hypervisor=auto) this program is asked what it is.
     type: path
-    default: /opt/ptnet-qemu/bin/qemu-system-x86_64
   memory:
     description: Memory of the guest in MiB.
     type: int
@@ -45,14 +64,23 @@ options:
     default: 1
   machine:
     description:
-      - QEMU's machine type, V(pc) or a version of it.
-      - PCI Express machines are refused. The devices they need have the PCI ids of ptnet's.
+      - QEMU's machine type, V(pc), V(q35), or a version of one.
+      - V(q35) needs the distribution's QEMU and takes 15 ports. With the fork, the devices of PCI Express machines have
+        the PCI ids of ptnet's.
     type: str
     default: pc
+  firmware:
+    description:
+      - V(uefi) boots by the distribution's OVMF (Debian's package ovmf), with variables of its own for each machine. It
+        needs the distribution's QEMU.
+    type: str
+    choices: [bios, uefi]
+    default: bios
+    version_added: 0.2.0
   cpu:
     description:
       - QEMU's CPU model with its features.
-      - V(host) fails on some processors that are younger than the ptnet QEMU; V(Haswell-noTSX) or V(qemu64) work there.
+      - With the fork, V(host) fails on some younger processors. V(Haswell-noTSX) or V(qemu64) work there.
     type: str
     default: host
   accelerator:
@@ -115,28 +143,66 @@ options:
       port:
         description:
           - Name of the port, such as V(vale1:10), V(netmap:p0{1) or V(eth1). At most 15 characters without C(netmap:),
-            because QEMU cuts longer ones without a word.
+            because the fork cuts longer ones without a word.
           - A NIC, a VALE port, or an end of a pipe whose parent is an interface or a VALE port (V(vale1:10{1)).
           - Monitors and single rings cannot be passed through. The kernel takes them from flags of the request, which
-            QEMU does not set.
+            neither QEMU sets.
         type: str
         required: true
       mac:
         description: MAC address. By default a stable one is derived from the names of the machine and the port.
         type: str
       kloop_tx:
-        description: Whether a kernel thread of the host serves the transmit rings.
+        description: Whether a kernel thread of the host serves the transmit rings. V(false) needs the fork.
         type: bool
         default: true
       kloop_rx:
-        description: Whether a kernel thread of the host serves the receive rings.
+        description: Whether a kernel thread of the host serves the receive rings. V(false) needs the fork.
         type: bool
         default: true
+      mode:
+        description:
+          - How the host learns that the guest has work. V(notified) is told each time, V(polling) looks again and again
+            and costs processor time when idle, V(automatic) polls under traffic and is told when idle.
+          - An option of the port process, as are O(ports[].pause), O(ports[].registers) and O(ports[].pci_ids). With
+            the fork only the defaults are taken.
+        type: str
+        choices: [automatic, polling, notified]
+        default: automatic
+        version_added: 0.2.0
+      pause:
+        description: Microseconds between two looks when polling, 0 to 1000000.
+        type: int
+        default: 20
+        version_added: 0.2.0
+      registers:
+        description: Where the guest finds the registers. V(memory) is faster, guests with FreeBSD need V(io).
+        type: str
+        choices: [memory, io]
+        default: memory
+        version_added: 0.2.0
+      pci_ids:
+        description: The PCI ids of the devices. Drivers of FreeBSD expect V(freebsd).
+        type: str
+        choices: [qemu, freebsd]
+        default: qemu
+        version_added: 0.2.0
   management:
     description:
-      - A virtio network interface on QEMU's user network, the first interface of the guest. None by default.
+      - A virtio network interface on a user network, the first interface of the guest. None by default.
+      - The guest takes 10.0.2.15/24 (DHCP hands it out) with the gateway 10.0.2.2.
     type: dict
     suboptions:
+      backend:
+        description:
+          - V(passt) is the program of that name, as a service of its own. The guest reaches what the host reaches, and
+            nothing on the host's loopback.
+          - V(slirp) is the user network inside QEMU, restricted. The guest reaches nothing; only O(management.forwards)
+            lead in. With the fork it is the code of 2019.
+        type: str
+        choices: [passt, slirp]
+        default: passt
+        version_added: 0.2.0
       forwards:
         description: TCP ports of the host that lead into the guest.
         type: list
@@ -163,7 +229,7 @@ options:
     type: bool
     default: true
   allow_restart:
-    description: Whether O(state=started) may restart a running machine whose command line differs.
+    description: Whether O(state=started) may restart a running machine that differs from the declared one.
     type: bool
     default: false
   timeout:
@@ -208,6 +274,43 @@ EXAMPLES = r"""
       - port: "vale1:fw"
     allow_restart: true
 
+- name: Run a router on the distribution's QEMU, by UEFI, with ports that are always polled
+  netmap.ptnet.ptnet_vm:
+    name: router
+    hypervisor: distribution
+    machine: q35
+    firmware: uefi
+    memory: 1024
+    disks:
+      - path: root.qcow2
+        backing: /var/lib/images/freebsd-14.qcow2
+        backing_format: qcow2
+    ports:
+      - port: "vale1:router"
+        mode: polling
+        pause: 50
+        registers: io
+        pci_ids: freebsd
+    management:
+      backend: passt
+      forwards:
+        - host_port: 2203
+
+- name: Stay with the ptnet QEMU and its own user network
+  netmap.ptnet.ptnet_vm:
+    name: old
+    hypervisor: fork
+    disks:
+      - path: root.qcow2
+        backing: /var/lib/images/debian-12.qcow2
+        backing_format: qcow2
+    ports:
+      - port: "vale1:old"
+    management:
+      backend: slirp
+      forwards:
+        - host_port: 2204
+
 - name: Remove a machine with its overlay disk
   netmap.ptnet.ptnet_vm:
     name: fw
@@ -217,6 +320,7 @@ EXAMPLES = r"""
   netmap.ptnet.ptnet_vm:
     name: client
     state: present
+    hypervisor: fork
     binary: /opt/ptnet-qemu/bin/qemu-system-x86_64
     machine: pc
     cpu: Haswell-noTSX
@@ -273,6 +377,21 @@ unit:
   returned: success
   type: str
   sample: ptnet-vm-fw.service
+user:
+  description: User and group that run the machine.
+  returned: success
+  type: str
+  sample: ptnet-vm-fw
+hypervisor:
+  description: The QEMU that it runs on, V(distribution) or V(fork). Null with O(state=absent).
+  returned: success
+  type: str
+  sample: distribution
+hypervisor_reason:
+  description: Why that one. Null with O(state=absent).
+  returned: success
+  type: str
+  sample: /usr/bin/qemu-system-x86_64 is QEMU 11.1.3
 console:
   description: File with all that the guest wrote to its serial console.
   returned: when O(state) is not V(absent)
@@ -282,12 +401,12 @@ console_socket:
   description: Unix socket of the serial console, for one client.
   returned: when O(state) is not V(absent)
   type: str
-  sample: /var/lib/netmap-ptnet/vms/fw/console.sock
+  sample: /run/ptnet-vm-fw/console.sock
 qmp:
   description: Unix socket of QEMU's control protocol, for one client.
   returned: when O(state) is not V(absent)
   type: str
-  sample: /var/lib/netmap-ptnet/vms/fw/qmp.sock
+  sample: /run/ptnet-vm-fw/qmp.sock
 log:
   description: File with what QEMU itself printed.
   returned: when O(state) is not V(absent)
@@ -304,7 +423,7 @@ ports:
       mac: "02:0c:38:8b:bb:95"
 drift:
   description:
-    - How the running QEMU differs from the declared one. C(running) lists the options that only the running one has,
+    - How the running machine differs from the declared one. C(running) lists the options that only the running one has,
       C(wanted) those that only the declared one has. Empty when it does not differ.
   returned: success
   type: dict
@@ -316,13 +435,19 @@ restart_wanted:
   returned: success
   type: bool
   sample: false
+restart_reasons:
+  description: Why a restart is wanted. Empty when it is not.
+  returned: success
+  type: list
+  elements: str
+  sample: ["ptnet-port-fw.service has ended, and a running QEMU does not connect to another"]
 seconds:
   description: Seconds from the start until QEMU said that the machine runs, null when nothing was started.
   returned: when O(state) is not V(absent)
   type: float
   sample: 1.4
 log_tail:
-  description: The last lines of QEMU.
+  description: The last lines of QEMU, or of the process that it needs and that did not start.
   returned: when the start failed
   type: list
   elements: str
@@ -336,7 +461,8 @@ console_tail:
 msg:
   description:
     - Before anything changes. A name, path, number or address that cannot be, a port twice, a port that must not be
-      opened because that wedges netmap, a machine type whose devices have ptnet's PCI ids, a missing disk or image.
+      opened because that wedges netmap, an option that the chosen QEMU does not have, no QEMU at all, a missing disk or
+      image, a file that the machine's user cannot open.
     - A machine that did not start, with the reason, who holds its port, and the last lines of QEMU (C(log_tail)) and of
       the guest (C(console_tail)).
   returned: failure
@@ -347,15 +473,17 @@ msg:
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
-from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.vm import act
+from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.service import act
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "started", "stopped", "absent"], "default": "started"},
-    "binary": {"type": "path", "default": "/opt/ptnet-qemu/bin/qemu-system-x86_64"},
+    "hypervisor": {"type": "str", "choices": ["auto", "distribution", "fork"], "default": "auto"},
+    "binary": {"type": "path"},
     "memory": {"type": "int", "default": 512},
     "cpus": {"type": "int", "default": 1},
     "machine": {"type": "str", "default": "pc"},
+    "firmware": {"type": "str", "choices": ["bios", "uefi"], "default": "bios"},
     "cpu": {"type": "str", "default": "host"},
     "accelerator": {"type": "str", "choices": ["kvm"], "default": "kvm"},
     "disks": {"type": "list", "elements": "dict", "default": [], "options": {
@@ -375,8 +503,13 @@ ARGUMENT_SPEC = {
         "mac": {"type": "str"},
         "kloop_tx": {"type": "bool", "default": True},
         "kloop_rx": {"type": "bool", "default": True},
+        "mode": {"type": "str", "choices": ["automatic", "polling", "notified"], "default": "automatic"},
+        "pause": {"type": "int", "default": 20},
+        "registers": {"type": "str", "choices": ["memory", "io"], "default": "memory"},
+        "pci_ids": {"type": "str", "choices": ["qemu", "freebsd"], "default": "qemu"},
     }},
     "management": {"type": "dict", "options": {
+        "backend": {"type": "str", "choices": ["passt", "slirp"], "default": "passt"},
         "forwards": {"type": "list", "elements": "dict", "default": [], "options": {
             "host_address": {"type": "str", "default": "127.0.0.1"},
             "host_port": {"type": "int", "required": True},

@@ -37,8 +37,8 @@ BODY = {
     NEWIF: ("=IIHHH2x", "tx_slots rx_slots tx_rings rx_rings mem_id"),
     POLL_ON: ("=III4x", "mode first_cpu_id num_polling_cpus"),
     POLL_OFF: ("=III4x", "mode first_cpu_id num_polling_cpus"),
-    POOLS: ("=QH6xQIIQIIQII", "memsize mem_id if_off if_total if_size ring_off ring_total ring_size buf_off buf_total "
-                              "buf_size"),
+    POOLS: ("=QH6xQIIQIIQII", "memsize mem_id if_offset if_total if_size ring_offset ring_total ring_size "
+                              "buf_offset buf_total buf_size"),
 }
 SHAPE = ("tx_slots", "rx_slots", "tx_rings", "rx_rings")
 differences = []

@@ -12,7 +12,7 @@ from ..kernel.modules import platform
 from ..kernel.reading import reading as reader
 from ..netmap import survey
 from ..netmap.record import Record
-from . import machines, rules_log, rules_module, rules_ports
+from . import loops, machines, rules_log, rules_module, rules_ports
 from .rule import ERROR, NOTE, SEVERITIES, Rule, find
 
 _UNREADABLE = (
@@ -25,10 +25,11 @@ _UNREADABLE = (
     Rule("log_unreadable", NOTE, "the kernel log was not looked at", "it cannot be read here",
          "run as root on the machine itself", lambda facts: facts["log_error"]),
 )
-RULES = _UNREADABLE + rules_module.RULES + machines.RULES + rules_ports.RULES + rules_log.RULES
+RULES = _UNREADABLE + rules_module.RULES + machines.RULES + loops.RULES + rules_ports.RULES + rules_log.RULES
 
 
-def act(params, check_mode, system=None, device=None, reading=None, units=machines.read):
+def act(params, check_mode, system=None, device=None, reading=None, units=machines.read,
+        threads=loops.read):
     """Look for known failures (dict): the face of ``netmap_doctor``. Changes nothing.
 
     :param params: ``store``, ``ignore`` (ids of rules), ``gather_log``, ``kernel_log_lines``
@@ -42,7 +43,7 @@ def act(params, check_mode, system=None, device=None, reading=None, units=machin
         raise PtnetError("kernel_log_lines is refused", found=params["kernel_log_lines"], expected="1 to 100000")
     system = system or platform()
     facts = read(params, check_mode, system, device, reading or reader(system))
-    facts["machines"] = units()
+    facts.update(machines=units(), loops=threads())
     findings = find(RULES, facts, params["ignore"])
     counts = {severity: sum(one["severity"] == severity for one in findings) for severity in SEVERITIES}
     return {"changed": False, "findings": findings, "counts": counts,

@@ -12,7 +12,7 @@ import re
 
 from ..errors import PtnetError
 from .linux_ethtool import ask
-from .unix import NODE, Unix, ports_in
+from .unix import NODE, WATCH, Unix, ports_in
 
 MODPROBE_FILE = "/etc/modprobe.d/netmap-ptnet.conf"
 LOAD_FILE = "/etc/modules-load.d/netmap-ptnet.conf"
@@ -307,7 +307,7 @@ class Linux(Unix):
 
     def processes(self):
         """Processes that have /dev/netmap open or mapped: pid, command, holds, and the ports in their command lines
-        (list of dict)."""
+        (list of dict). Not our watch, which lets go when they do."""
         found = []
         for pid in sorted(int(name) for name in os.listdir(self._root + "/proc") if name.isdigit()):
             folder = "%s/proc/%d" % (self._root, pid)
@@ -320,8 +320,8 @@ class Linux(Unix):
             with contextlib.suppress(OSError), open(folder + "/maps", encoding="utf-8", errors="replace") as stream:
                 if any(_is_node("/" + line.rstrip("\n").partition("/")[2]) for line in stream):
                     holds.append("mapping")
-            if holds:
-                words = (self._text("/proc/%d/cmdline" % pid) or "").split("\0")
+            words = (self._text("/proc/%d/cmdline" % pid) or "").split("\0") if holds else []
+            if holds and WATCH not in words:
                 command = " ".join(words).strip() or self._text("/proc/%d/comm" % pid) or "?"
                 found.append({"pid": pid, "command": command[:200], "holds": sorted(holds), "ports": ports_in(words)})
         return found

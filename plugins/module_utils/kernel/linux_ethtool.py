@@ -34,7 +34,8 @@ def switch_off(name):
 def _exchange(name, value):
     value = array.array("B", value)
     request = struct.pack("16sP", os.fsencode(name)[:15], value.buffer_info()[0]).ljust(40, b"\0")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    # Any socket will do (sock_do_ioctl in Linux's net/socket.c); this one a service may have that has no network.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         try:
             fcntl.ioctl(sock, _SIOCETHTOOL, request)
         except OSError:

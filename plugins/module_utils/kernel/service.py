@@ -1,11 +1,12 @@
 # Copyright (c) netmap.ptnet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of a service that restores ports at boot: read and written alike everywhere. Private to netmap.ptnet."""
+"""The files of a service of ours, such as the one that restores ports at boot. Private to netmap.ptnet."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 
 from .. import files
@@ -63,3 +64,12 @@ class ServiceFiles:
             files.rename(draft, full)
         else:
             files.replace(full, content, mode)
+
+
+def lines(found):
+    """Files as a difference shows them: each with a digest of its content (list of str).
+
+    :param found: as :meth:`ServiceFiles.read` returns them (dict)
+    """
+    contents = {path: content if isinstance(content, bytes) else content.encode() for path, content in found.items()}
+    return ["%s %s" % (path, hashlib.sha256(contents[path]).hexdigest()[:12]) for path in sorted(contents)]

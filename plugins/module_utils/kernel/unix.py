@@ -13,6 +13,8 @@ from .. import files
 from ..command import run
 
 NODE = "/dev/netmap"
+# The code of the service that holds duplicates of what others have open (watch/service.py).
+WATCH = "/var/lib/netmap-ptnet/watch.pyz"
 _PORT = re.compile(r"(?:^|[=,])(?:netmap:(?!//)([^,\s]+)|(vale\w*:[^,\s]+))")
 
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from ..change import Change
 from ..command import run
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the making changes in a way that the inputs do not show."""
 MMDEBSTRAP_TIMEOUT = 1200
 # What of the controller stays hidden in the build root; everything else (home, sources, cache) is seen there
@@ -111,9 +111,21 @@ def _mmdebstrap(kind, params, tar):
             "--aptopt=APT::Install-Recommends \"false\"",
             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*"]
+    argv += ["--setup-hook=%s" % _beside(params["suite"], other) for other in _other_suites(packages)]
     if kind == "disk":
         argv.append("--customize-hook=%s" % os.path.join(params["recipe"], "customize"))
     return argv + [params["suite"], tar] + ([params["mirror"]] if params["mirror"] else [])
+
+
+def _other_suites(packages):
+    """Suites that packages are asked for from by name, as in ``passt/trixie-backports`` (sorted list of str)."""
+    return sorted({package.split("/", 1)[1] for package in packages if "/" in package})
+
+
+def _beside(suite, other):
+    """Shell line that adds another suite of the same mirror, whichever mmdebstrap took, to the sources in ``$1``."""
+    return "sed -n 's/ %s / %s /p;q' \"$1/etc/apt/sources.list\" > \"$1/etc/apt/sources.list.d/%s.list\"" % (
+        suite, other, other)
 
 
 def _hook_environment(params):

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from ..bundle import bundle
 from ..errors import PtnetError
+from ..kernel.service import lines
 from . import boot, pipes, ports
 
 
@@ -37,7 +36,7 @@ def keep(change, before, record, system, check_mode):
         return [error.message] if after else []
     wanted = service.wanted(archive()) if after else {}
     present = service.read()
-    if change.note("boot", before + _lines(present), after + _lines(wanted)) and not check_mode:
+    if change.note("boot", before + lines(present), after + lines(wanted)) and not check_mode:
         service.write(wanted)
     return []
 
@@ -45,8 +44,3 @@ def keep(change, before, record, system, check_mode):
 def archive():
     """The code that restores ports, as a file that Python runs (bytes)."""
     return bundle("netmap.boot", boot.SOURCES)
-
-
-def _lines(files):
-    contents = {path: content if isinstance(content, bytes) else content.encode() for path, content in files.items()}
-    return ["%s %s" % (path, hashlib.sha256(contents[path]).hexdigest()[:12]) for path in sorted(contents)]

@@ -43,21 +43,33 @@ _MEANING = {
     (abi.PORT_INFO_GET, errno.ENOMEM): "its memory cannot be laid out with the parameters that netmap has or had",
     (abi.POLLING_ENABLE, errno.EFAULT): "it is polled already",
     (abi.POLLING_DISABLE, errno.EFAULT): "it is not polled",
+    (abi.REGISTER, errno.EBUSY): "a program or a VM has it open, or it is attached to a switch",
+    (abi.REGISTER, errno.ENXIO): "no such interface or parent",
+    (abi.REGISTER, errno.ENOMEM): "its memory cannot be laid out, its switch is full, or there are max_bridges",
 }
 _VERB = {abi.PORT_INFO_GET: "query", abi.VALE_ATTACH: "attach", abi.VALE_DETACH: "detach", abi.VALE_LIST: "list",
          abi.PORT_HDR_GET: "probe", abi.PORT_HDR_SET: "set the header length of", abi.VALE_NEWIF: "create",
-         abi.VALE_DELIF: "delete", abi.POLLING_ENABLE: "poll", abi.POLLING_DISABLE: "stop polling"}
+         abi.VALE_DELIF: "delete", abi.POLLING_ENABLE: "poll", abi.POLLING_DISABLE: "stop polling",
+         abi.REGISTER: "open", abi.POOLS_INFO_GET: "tell the memory of", abi.CSB_ENABLE: "take the rings' pointers of",
+         abi.SYNC_KLOOP_START: "start the loop of", abi.SYNC_KLOOP_STOP: "stop the loop of"}
 
 
-class _Node:
-    """The character device, open."""
+class Node:
+    """The character device, open.
 
-    def __init__(self, path):
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    :param descriptor: one that is open already, such as a duplicate of another process's (int)
+    """
+
+    def __init__(self, descriptor=None):
+        self._descriptor = os.open(PATH, os.O_RDWR | os.O_CLOEXEC) if descriptor is None else descriptor
 
     def ioctl(self, number, header):
         """Issue one request; the header is updated in place. Returns what the kernel returned (int)."""
         return fcntl.ioctl(self._descriptor, number, header, True)
+
+    def fileno(self):
+        """The descriptor, to be mapped or handed on (int)."""
+        return self._descriptor
 
     def close(self):
         os.close(self._descriptor)
@@ -73,7 +85,7 @@ class Device:
 
     def __init__(self, driver_of, open_node=None, lock=None, lock_timeout=LOCK_TIMEOUT):
         self.driver_of = driver_of
-        self._open_node = open_node or (lambda: _Node(PATH))
+        self._open_node = open_node or Node
         self._lock = lock
         self._lock_timeout = lock_timeout
 
@@ -92,18 +104,25 @@ class Device:
 
         :raises PtnetError: it cannot be opened; ``device_absent`` in its facts says whether it is missing
         """
-        try:
-            node = self._open_node()
-        except OSError as error:
-            absent = error.errno in (errno.ENOENT, errno.ENXIO, errno.ENODEV)
-            raise PtnetError(
-                "%s cannot be opened" % PATH, found=error.strerror,
-                remedy="load netmap first, for example with netmap.ptnet.netmap_module" if absent else "run as root",
-                device_absent=absent) from error
+        node = self.open_node()
         try:
             yield node
         finally:
             node.close()
+
+    def open_node(self):
+        """The character device, open; whoever calls this closes it.
+
+        :raises PtnetError: as :meth:`node`
+        """
+        try:
+            return self._open_node()
+        except OSError as error:
+            absent = error.errno in (errno.ENOENT, errno.ENXIO, errno.ENODEV)
+            raise PtnetError(
+                "%s cannot be opened" % PATH, found=error.strerror,
+                remedy="load netmap first, for example with netmap.ptnet.netmap_module" if absent else
+                "run as root, or as a member of the group that owns the node", device_absent=absent) from error
 
 
 def entries(node):
@@ -122,17 +141,21 @@ def entries(node):
         bridge, port = found["bridge_idx"], found["port_idx"] + 1
 
 
-def call(node, reqtype, name, guard=None, **fields):
+def call(node, reqtype, name, guard=None, option=None, **fields):
     """Issue one request through an open device; returns the name and the fields that come back (str, dict).
 
-    :param guard: whoever holds the lock (Changes); without one only VALE_LIST is possible
+    :param guard: whoever holds the lock (Changes), or the port that the device was bound to (opened.OpenPort); without
+        one only VALE_LIST is possible
+    :param option: an option of the request, as abi packs it (bytes)
     :raises ForbiddenRequest: it would crash or wedge the kernel, see :data:`forbidden.TABLE`
     :raises PtnetError: the kernel refused, ``errno`` in its facts
     """
     forbidden.refuse(reqtype, name, fields, guard)
     body = abi.pack_body(reqtype, **fields)
     buffer = ctypes.create_string_buffer(body, len(body)) if body else None
-    header = abi.pack_header(reqtype, name, ctypes.addressof(buffer) if body else 0)
+    further = ctypes.create_string_buffer(option, len(option)) if option else None
+    header = abi.pack_header(reqtype, name, ctypes.addressof(buffer) if body else 0,
+                             ctypes.addressof(further) if option else 0)
     try:
         result = node.ioctl(abi.NIOCCTRL, header)
     except OSError as error:
@@ -157,8 +180,11 @@ def _lock_path():
 @contextlib.contextmanager
 def _locked(path, timeout, purpose):
     path = path or _lock_path()
+    writable = os.geteuid() == 0 or not os.path.exists(path) or os.access(path, os.W_OK)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        # A port process runs without root's rights: its group may hold the lock, which takes no writing.
+        flags = os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise PtnetError("the lock %s cannot be opened" % path, found=error.strerror, remedy="run as root") from error
     try:
@@ -174,9 +200,10 @@ def _locked(path, timeout, purpose):
                                      remedy="wait for it or end it, then run again") from None
                 time.sleep(step)
                 step = min(_LOCK_STEP_MAX, step * 1.5)
-        note = json.dumps({"pid": os.getpid(), "command": os.path.basename(sys.argv[0]), "purpose": purpose})
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, note.encode(), 0)
+        if writable:
+            note = json.dumps({"pid": os.getpid(), "command": os.path.basename(sys.argv[0]), "purpose": purpose})
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, note.encode(), 0)
         yield
     finally:
         os.close(descriptor)

@@ -7,7 +7,7 @@ Read in netmap at commit 89607e14. A double of the kernel can count by the same 
 
 ``list-index``      VALE_LIST with port_idx above the table (254)
 ``host-entry``      anything but VALE_LIST on a name with ``^``
-``register``        REGISTER and every request that is not in ``abi.BODY``: opening is for VMs and tools
+``register``        every request that is not in ``abi.BODY``, and those of an open port on another than one's own
 ``unlocked``        anything but VALE_LIST without the host-wide lock
 ``query-attached``  INFO, REGISTER, HDR_* of an attached persistent port; INFO of any name on a switch
 ``renamed``         anything on a port that the list shows without its switch
@@ -37,8 +37,7 @@ TABLE = {row.key: row for row in (
         None),
     Row("host-entry", "a host-stack entry has no operations, the kernel follows a null pointer",
         "netmap_bwrap_attach_common in netmap_bdg.c", "name the NIC without ^"),
-    Row("register", "netmap's control has no use for it, and opening an attached port wedges it",
-        "netmap_ioctl in netmap.c", None),
+    Row("register", "it is for whoever has the port open, and for nobody else", "netmap_ioctl in netmap.c", None),
     Row("unlocked", "netmap panics when two programs change the same port at once", "nm_vi_create and nm_vi_destroy in "
         "netmap_vale.c", "change ports through the modules, which take the lock"),
     Row("query-attached", "an attached persistent port would be renamed in its switch's list and could never be "
@@ -102,9 +101,14 @@ def refuse(reqtype, name, fields, guard):
         raise ForbiddenRequest("host-entry", label)
     if reqtype not in abi.BODY:
         raise ForbiddenRequest("register", label)
+    if hasattr(guard, "holds"):
+        if reqtype not in _OWN or not name or name != guard.holds:
+            raise ForbiddenRequest("register", label)
+        # Whoever has a port open cannot meet a change of it: ATTACH and DELIF answer EBUSY, and ask for the lock.
+        return
     if guard is None:
         raise ForbiddenRequest("unlocked", label)
-    if reqtype == abi.PORT_INFO_GET and not name:
+    if not name and (reqtype == abi.PORT_INFO_GET or fields.get("mode") == abi.MODE_NULL):
         return
     on_switch, interface = ":" in name, name.rpartition(":")[2].partition("{")[0].partition("}")[0]
     driver, listed = guard.driver_of(interface), guard.listed(interface)
@@ -155,6 +159,17 @@ def _delif(label, _name, _on_switch, driver, there, _fields, _guard):
         raise ForbiddenRequest("unlink-attached", label, found="it is attached as %s" % there[0])
 
 
+def _open(label, name, on_switch, driver, there, fields, _guard):
+    if fields.get("mode") == abi.MODE_NULL:
+        return
+    if there or (on_switch and driver is not None):
+        raise ForbiddenRequest("query-attached", label, found="%s is an interface on a switch" % (there or [name])[0])
+
+
+def _own(label, *_unused):
+    raise ForbiddenRequest("register", label)
+
+
 def _poll(label, name, _on_switch, driver, there, fields, guard):
     if not driver or name not in there:
         raise ForbiddenRequest("query-attached", label, found="no attached NIC of this name")
@@ -196,8 +211,10 @@ def _any(*_unused):
 _RULES = {
     abi.PORT_INFO_GET: _query, abi.PORT_HDR_GET: _header, abi.PORT_HDR_SET: _header, abi.VALE_ATTACH: _attach,
     abi.VALE_DETACH: _detach, abi.VALE_NEWIF: _newif, abi.VALE_DELIF: _delif, abi.POLLING_ENABLE: _poll,
-    abi.POLLING_DISABLE: _any,
+    abi.POLLING_DISABLE: _any, abi.REGISTER: _open, abi.POOLS_INFO_GET: _own, abi.SYNC_KLOOP_START: _own,
+    abi.SYNC_KLOOP_STOP: _own, abi.CSB_ENABLE: _own,
 }
+_OWN = (abi.POOLS_INFO_GET, abi.PORT_HDR_SET, abi.SYNC_KLOOP_START, abi.SYNC_KLOOP_STOP, abi.CSB_ENABLE)
 _DONE = {abi.PORT_INFO_GET: "queried", abi.VALE_ATTACH: "attached", abi.VALE_DETACH: "detached",
          abi.PORT_HDR_GET: "probed", abi.PORT_HDR_SET: "given a header length", abi.VALE_NEWIF: "created",
          abi.VALE_DELIF: "deleted", abi.POLLING_ENABLE: "polled", abi.POLLING_DISABLE: "released from polling"}

@@ -80,5 +80,7 @@ def users(port, processes="/proc"):
         if pid == os.getpid() or not any(named.search(word) for word in words):
             continue
         guest = [match.group(1) for match in (re.search(r"guest=([^,]+)", word) for word in words) if match]
-        found.append("%s (process %d)" % ("VM " + guest[0] if guest else os.path.basename(words[0]), pid))
+        offered = words[words.index("--name") + 1:][:1] if any(word.endswith("/ptnet.pyz") for word in words) else []
+        who = "VM " + guest[0] if guest else "port process " + offered[0] if offered else os.path.basename(words[0])
+        found.append("%s (process %d)" % (who, pid))
     return found

@@ -16,7 +16,8 @@ class Decision:
     """The steps to take, in order (list of str), and what is reported about them.
 
     :ivar change: what differs (Change)
-    :ivar drift: what a running QEMU was started with, against what it should be (dict, empty when equal)
+    :ivar drift: what the running processes were started with, against what they should be (dict, empty when equal)
+    :ivar reasons: why a running VM differs, in words (list of str)
     :ivar restart_wanted: whether the drift stays because nobody allowed a restart (bool)
     :ivar running: whether the VM runs afterwards (bool)
     """
@@ -25,6 +26,7 @@ class Decision:
         self.change = Change()
         self.steps = []
         self.drift = {}
+        self.reasons = []
         self.restart_wanted = False
         self.running = False
 
@@ -32,12 +34,14 @@ class Decision:
 def removal(have):
     """How to get rid of a VM.
 
-    :param have: as :func:`vm.read` returns it (dict)
+    :param have: as :func:`service.read` returns it (dict)
     """
     decision = Decision()
     if decision.change.note("power", have["power"], "stopped"):
         decision.steps.append("stop")
-    decision.change.note("unit", have["unit"].splitlines(), [])
+    for name, text in have["units"].items():
+        decision.change.note(name, text.splitlines(), [])
+    decision.change.note("user", have["user"], None)
     decision.change.note("files", have["files"], [])
     if decision.change.changed:
         decision.steps.append("remove")
@@ -47,19 +51,25 @@ def removal(have):
 def decide(have, want):
     """How to get from what is to what should be.
 
-    :param have: as :func:`vm.read` returns it (dict)
-    :param want: state, unit (its text), argv, enabled, allow_restart, missing_disks (dict)
+    :param have: as :func:`service.read` returns it (dict)
+    :param want: state, user, argv, enabled, allow_restart, missing_disks, ``units`` (name to text, the VM's first),
+        ``helpers`` (name to argument vector, of the units beside it), ``program`` (files, path to digest) (dict)
     """
     decision = Decision()
     change, steps = decision.change, decision.steps
-    if have["argv"]:
-        decision.drift = differences(have["argv"], want["argv"])
+    _drift(decision, have, want)
     power = {"started": "running", "stopped": "stopped"}.get(want["state"], have["power"])
     # What may fail comes before the interruption; a stop then goes by the new unit, with its new time limit.
+    if change.note("user", have["user"], want["user"]):
+        steps.append("create_user")
     if change.note("disks", [], want["missing_disks"]):
         steps.append("create_disks")
-    if change.note("unit", have["unit"].splitlines(), want["unit"].splitlines()):
-        steps.append("write_unit")
+    if change.note("program", {path: have["program"].get(path) for path in want["program"]}, want["program"]):
+        steps.append("write_program")
+    texts = [name for name in {**want["units"], **have["units"]}
+             if change.note(name, have["units"].get(name, "").splitlines(), want["units"].get(name, "").splitlines())]
+    if texts:
+        steps.append("write_units")
     if change.note("systemd", "unit file changed since it was read" if have["reload_needed"] else "", ""):
         steps.append("reload")
     if change.note("enabled", have["enabled"], want["enabled"]):
@@ -78,3 +88,23 @@ def decide(have, want):
     decision.running = power == "running"
     change.note("power", have["power"], power)
     return decision
+
+
+def _drift(decision, have, want):
+    """What of a running VM only another start can change: QEMU, and the processes that it is connected to."""
+    if not have["argv"]:
+        return
+    decision.drift = differences(have["argv"], want["argv"])
+    if decision.drift:
+        decision.reasons.append("QEMU was started otherwise")
+    for name, argv in want["helpers"].items():
+        helper = have["helpers"].get(name) or {"power": "stopped", "argv": None}
+        if helper["power"] != "running":
+            found = {"running": ["%s: %s" % (name, helper["power"])], "wanted": ["%s: running" % name]}
+            decision.reasons.append("%s has ended, and a running QEMU does not connect to another" % name)
+        else:
+            found = differences(helper["argv"], argv) if helper["argv"] else {}
+            if found:
+                decision.reasons.append("%s was started otherwise" % name)
+        for side, options in found.items():
+            decision.drift.setdefault(side, []).extend(options)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 
@@ -13,8 +14,12 @@ from ..errors import PtnetError
 from ..netmap import names
 
 STATE_DIRECTORY = "/var/lib/netmap-ptnet/vms"
+RUN_DIRECTORY = "/run"
 UNIT_PREFIX = "ptnet-vm-"
-# PCI slots 2 to 15 are left to disks, management and the memory devices that QEMU adds by itself, one per allocator.
+NETWORK_PREFIX = "ptnet-net-"
+# Longer names of users are refused by useradd.
+USER_MAX = 32
+# PCI slots 2 to 15 are left to disks, management and memory devices (see argv).
 MAX_PORTS = 16
 MAX_DISKS = 8
 
@@ -30,6 +35,12 @@ def directory(name):
     return "%s/%s" % (STATE_DIRECTORY, name)
 
 
+def user(name):
+    """The user and group that run the VM called ``name`` and nothing else (str)."""
+    full = UNIT_PREFIX + name
+    return full if len(full) <= USER_MAX else "ptnet-vmh-" + hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
 def define(params):
     """The complete VM (dict) that the options of ``ptnet_vm`` ask for.
 
@@ -38,12 +49,10 @@ def define(params):
     """
     name = params["name"]
     home = directory(name)
-    if not re.match(r"pc(-[A-Za-z0-9.-]+)?\Z", params["machine"]):
-        raise PtnetError(
-            "machine type %s cannot carry ptnet ports" % params["machine"], expected="pc or a version of it",
-            remedy="use machine: pc; PCI Express machines want pcie-root-port and qemu-xhci, whose PCI ids "
-                   "(1b36:000c, 1b36:000d) are those of ptnet's memory and port devices")
-    if not re.match(r"/[A-Za-z0-9._/+-]+\Z", params["binary"]):
+    if not re.match(r"(pc|q35)(-[A-Za-z0-9.-]+)?\Z", params["machine"]):
+        raise PtnetError("machine type %s is not known here" % params["machine"],
+                         expected="pc, q35, or a version of one, such as pc-i440fx-10.1")
+    if params["binary"] and not re.match(r"/[A-Za-z0-9._/+-]+\Z", params["binary"]):
         raise PtnetError("the path of QEMU cannot stand in a service unit", found=params["binary"],
                          expected="an absolute path of A-Z a-z 0-9 . _ / + -")
     for option in ("memory", "cpus", "timeout", "stop_timeout"):
@@ -57,11 +66,14 @@ def define(params):
         _one_line(params[option], option)
     if not params["kernel"] and not params["disks"]:
         raise PtnetError("VM %s has nothing to boot" % name, expected="disks or a kernel")
-    vm = {key: params[key] for key in ("name", "binary", "memory", "cpus", "machine", "cpu", "accelerator", "kernel",
-                                       "initrd", "append", "stop_timeout")}
+    vm = {key: params[key] for key in ("name", "memory", "cpus", "machine", "cpu", "accelerator", "kernel", "initrd",
+                                       "append", "stop_timeout")}
+    run = "%s/%s%s" % (RUN_DIRECTORY, UNIT_PREFIX, name)
     vm.update(
-        unit="%s%s.service" % (UNIT_PREFIX, name), directory=home, console=home + "/console.log",
-        console_socket=home + "/console.sock", qmp=home + "/qmp.sock", log=home + "/qemu.log",
+        unit="%s%s.service" % (UNIT_PREFIX, name), user=user(name), group=user(name), directory=home, run=run,
+        console=home + "/console.log", console_socket=run + "/console.sock", qmp=run + "/qmp.sock",
+        log=home + "/qemu.log",
+        firmware={"variables": home + "/uefi-vars.fd"} if params["firmware"] == "uefi" else None,
         disks=[_disk(disk, home) for disk in _at_most(params["disks"], MAX_DISKS, "disks")],
         ports=[_port(port, index, name) for index, port in enumerate(_at_most(params["ports"], MAX_PORTS, "ports"))],
         management=_management(params["management"], name))
@@ -74,8 +86,7 @@ def define(params):
 def _port(port, index, name):
     ifname = names.qemu_ifname(port["port"])
     owner = "port %s of VM %s" % (port["port"], name)
-    return {"port": port["port"], "ifname": ifname, "id": "d%d" % index, "kloop_tx": port["kloop_tx"],
-            "kloop_rx": port["kloop_rx"], "mac": mac.check(port["mac"] or mac.derive(name, ifname), owner)}
+    return dict(port, ifname=ifname, id="d%d" % index, mac=mac.check(port["mac"] or mac.derive(name, ifname), owner))
 
 
 def _disk(disk, home):
@@ -83,7 +94,7 @@ def _disk(disk, home):
     if "/" in disk["path"] and not disk["path"].startswith("/"):
         raise PtnetError("the path of a disk is neither absolute nor a plain file name", found=disk["path"],
                          expected="/an/absolute/path, or a name that is kept in %s" % home)
-    _one_line(path, "path")
+    _absolute(path, "path")
     _absolute(disk["backing"], "backing")
     if disk["serial"] and not re.match(r"[A-Za-z0-9_.-]{1,20}\Z", disk["serial"]):
         raise PtnetError("the serial of disk %s does not fit virtio-blk" % path, found=disk["serial"],
@@ -120,7 +131,10 @@ def _management(management, name):
                                  expected="1 to 65535")
     _once(["%s:%s" % (forward["host_address"], forward["host_port"]) for forward in forwards], "forward", name)
     address = management["mac"] or mac.derive(name, "management")
-    return {"forwards": forwards, "mac": mac.check(address, "the management NIC of VM %s" % name)}
+    run = "%s/%s%s" % (RUN_DIRECTORY, NETWORK_PREFIX, name)
+    return {"forwards": forwards, "mac": mac.check(address, "the management NIC of VM %s" % name),
+            "backend": management["backend"], "unit": "%s%s.service" % (NETWORK_PREFIX, name), "directory": run,
+            "socket": run + "/passt.sock"}
 
 
 def _at_most(items, limit, kind):
@@ -142,6 +156,9 @@ def _absolute(path, option):
     if path and not path.startswith("/"):
         raise PtnetError("%s is not absolute" % option, found=path, expected="a path from /, the VM has no directory")
     _one_line(path, option)
+    if path and re.search(r"[\s\"'\\]", path):
+        raise PtnetError("%s cannot stand in a service unit" % option, found=path,
+                         expected="a path without blanks, quotes and backslashes")
 
 
 def _one_line(text, option):

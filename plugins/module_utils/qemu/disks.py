@@ -50,6 +50,12 @@ def refuse_absent(vm):
                              remedy="copy the image there first (role netmap.ptnet.vms), or correct backing")
 
 
+def ours(vm):
+    """The disks of a VM that we made, or will make (list of paths): those that its user is given."""
+    made = set(_record(vm["directory"])) | set(missing(vm))
+    return [disk["path"] for disk in vm["disks"] if disk["path"] in made]
+
+
 def create(vm):
     """Create the missing disks and remember them; half-made ones have another name until they are whole."""
     wanted = missing(vm)

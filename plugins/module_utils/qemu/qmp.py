@@ -11,6 +11,9 @@ import time
 
 from ..errors import PtnetError
 
+# QEMU may be a guest's: whoever answers gets no more of our memory than this.
+MESSAGE_MAX = 1 << 20
+
 
 class Qmp:
     """One connection; QEMU serves one at a time. Use it in a ``with`` statement.
@@ -63,10 +66,13 @@ class Qmp:
             if "return" in message:
                 return message["return"]
             if "error" in message:
-                raise self._error("refused %s" % command, message["error"].get("desc"))
+                error = message["error"]
+                raise self._error("refused %s" % command, error.get("desc") if isinstance(error, dict) else error)
 
     def _message(self):
         while b"\n" not in self._rest:
+            if len(self._rest) > MESSAGE_MAX:
+                raise self._error("says too much", "more than %d bytes in one line" % MESSAGE_MAX)
             left = self._deadline - time.monotonic()
             try:
                 if left <= 0:
@@ -97,4 +103,7 @@ def status(path, timeout):
     :raises PtnetError: as :class:`Qmp`
     """
     with Qmp(path, timeout) as qmp:
-        return qmp.execute("query-status")["status"]
+        found = qmp.execute("query-status")
+    if not isinstance(found, dict) or not isinstance(found.get("status"), str):
+        raise PtnetError("QEMU at %s has no run state" % path, found=repr(found)[:80])
+    return found["status"]

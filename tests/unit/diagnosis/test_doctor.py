@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.netmap.ptnet.plugins.module_utils.diagnosis import doctor
+from ansible_collections.netmap.ptnet.plugins.module_utils.diagnosis import doctor, loops
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux import Linux
 
@@ -43,11 +43,12 @@ def no_program(argv, **_options):
 
 
 def act(tmp_path, reading=None, units=list, **params):
+    root = str(tmp_path)
     (tmp_path / "proc").mkdir(exist_ok=True)
     (tmp_path / "sys/class/net").mkdir(parents=True, exist_ok=True)
     options = dict({"store": str(tmp_path), "ignore": [], "gather_log": True, "kernel_log_lines": 100}, **params)
-    return doctor.act(options, True, Linux(root=str(tmp_path), run_program=no_program), None, reading or Reading(),
-                      units)
+    return doctor.act(options, True, Linux(root=root, run_program=no_program), None, reading or Reading(), units,
+                      lambda: loops.read(root))
 
 
 def ids(result):

@@ -38,6 +38,7 @@ def healthy():
         "restoration": {"wanted": True, "enabled": True, "current": True, "active": "active", "result": "success"},
         "log": [{"at": 1.0, "text": "681.55 [4652] netmap_init               netmap: loaded module"}],
         "log_error": [], "record_error": [], "machines": [],
+        "loops": {"stuck": [], "members": 2, "running": True, "able": True, "late": True},
     }
 
 
@@ -104,6 +105,11 @@ def unit(active, sub="", enabled="enabled", result="success"):
                           "UnitFileState": enabled}])
 
 
+def killed(late, *threads):
+    return inside("loops", late=late, stuck=[{"unit": "ptnet-vm-vm1.service", "pid": 320, "ports": ["vale1:10"],
+                                              "threads": list(threads)}])
+
+
 def elsewhere(kind, **values):
     return put(namespaces=[dict({"name": "red", "inode": 5, "pid": None, "stuck": [], "error": None, "switches": [
         {"name": "vale1", "ports": [{"name": "v", "kind": kind, "host_stack": False}]}]}, **values)])
@@ -160,6 +166,10 @@ CASES = {
                put(kvm=False)),
     "vm_failed": (unit("activating", "auto-restart", result="exit-code"), unit("active", "running")),
     "vm_off": (unit("inactive", "dead"), unit("inactive", "dead", enabled="disabled")),
+    "loop_stuck": (killed(True, "CPU 0/KVM"), killed(False, "CPU 0/KVM")),
+    "loop_lost": (killed(False, "CPU 0/KVM", "CPU 1/KVM"), killed(True, "CPU 0/KVM")),
+    "watch_off": (inside("loops", running=False), inside("loops", running=False, members=0)),
+    "watch_unable": (inside("loops", able=False), inside("loops", able=False, members=0)),
     "stuck_port": (put(stuck=["v0"]), put(stuck=[])),
     "port_missing": (drift("parent p0", "absent", "present"), both(unloaded, drift("parent p0", "absent", "present"))),
     "restoration_failed": (inside("restoration", active="failed"), inside("restoration", active="inactive")),
@@ -298,6 +308,11 @@ def test_repeated_messages_are_counted():
     line = "015.2 [2776] netmap_ioctl              API mismatch: got 99 need 14"
     assert found(said(line, line))["api_mismatch"]["evidence"] == [
         "netmap_ioctl: API mismatch: got 99 need 14 (2 times)"]
+
+
+def test_stuck_threads_are_named_with_their_ports():
+    assert found(killed(True, "CPU 0/KVM", "CPU 0/KVM"))["loop_stuck"]["evidence"] == [
+        "ptnet-vm-vm1.service: process 320 is dead, 2 threads of it are not (CPU 0/KVM); ports vale1:10"]
 
 
 def test_a_failed_machine_is_said_once():

@@ -61,7 +61,8 @@ def test_the_conformance_table_packs_as_the_collection_does():
     conformance = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(conformance)
     for reqtype, (layout, fields) in abi.BODY.items():
-        if layout is not None:
+        # The double lends no thread: it has no datapath.
+        if layout is not None and reqtype != abi.SYNC_KLOOP_START:
             theirs, names = conformance.BODY[reqtype]
             values = range(1, len(fields) + 1)
             assert names.split() == list(fields)

@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel import loading
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import boot_service, parameters
-from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import vm
+from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import service
 from ansible_collections.netmap.ptnet.plugins.module_utils.traffic import session
 from ansible_collections.netmap.ptnet.plugins.modules import netmap_module, netmap_pipe, pkt_gen, ptnet_vm, vale_port
 from hypothesis import example, given
@@ -182,10 +182,10 @@ def test_the_ports_of_pkt_gen(name, function):
 def test_the_ports_of_ptnet_vm(name):
     disk = inside(ptnet_vm.ARGUMENT_SPEC, "disks", path="disk.qcow2", size="1G")
     port = inside(ptnet_vm.ARGUMENT_SPEC, "ports", port=name)
-    refused(vm.act, filled(ptnet_vm.ARGUMENT_SPEC, name="vm1", disks=[disk], ports=[port]))
+    refused(service.act, filled(ptnet_vm.ARGUMENT_SPEC, name="vm1", disks=[disk], ports=[port]))
 
 
 @given(HOSTILE.filter(lambda text: not set(text) <= set(string.ascii_lowercase + string.digits + "-") or len(text) > 32
                       or not text or text[0] == "-"), st.sampled_from(["started", "absent"]))
 def test_the_name_of_ptnet_vm(name, state):
-    refused(vm.act, filled(ptnet_vm.ARGUMENT_SPEC, name=name, state=state))
+    refused(service.act, filled(ptnet_vm.ARGUMENT_SPEC, name=name, state=state))

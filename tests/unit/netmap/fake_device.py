@@ -151,15 +151,21 @@ class FakeNetmap:
             forbid("a region that was not asked first")
         if reqtype == 10:
             self._watch_polling(interface, body, forbid)
-        if reqtype in CHANGES and self.lock is not None:
-            descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                forbid("change without the lock")
-            except BlockingIOError:
-                pass
-            finally:
-                os.close(descriptor)
+        if reqtype in CHANGES and not self.locked():
+            forbid("change without the lock")
+
+    def locked(self):
+        """Whether somebody holds the lock, or nobody was told of one."""
+        if self.lock is None:
+            return True
+        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def _watch_polling(self, interface, body, forbid):
         mode, first, count = struct.unpack_from("<III", body)

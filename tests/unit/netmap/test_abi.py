@@ -10,14 +10,15 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetEr
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import abi
 
 # Size, then offset and width of each field, as measured on netmap's header files.
+REGISTER = {"offset": (0, 8), "memsize": (8, 8), "tx_slots": (16, 4), "rx_slots": (20, 4), "tx_rings": (24, 2),
+            "rx_rings": (26, 2), "host_tx_rings": (28, 2), "host_rx_rings": (30, 2), "mem_id": (32, 2),
+            "ringid": (34, 2), "mode": (36, 4), "extra_bufs": (40, 4), "flags": (48, 8)}
 LAYOUTS = {
+    abi.REGISTER: (56, REGISTER),
     abi.PORT_INFO_GET: (32, {"memsize": (0, 8), "tx_slots": (8, 4), "rx_slots": (12, 4), "tx_rings": (16, 2),
                              "rx_rings": (18, 2), "host_tx_rings": (20, 2), "host_rx_rings": (22, 2),
                              "mem_id": (24, 2)}),
-    abi.VALE_ATTACH: (64, {"offset": (0, 8), "memsize": (8, 8), "tx_slots": (16, 4), "rx_slots": (20, 4),
-                           "tx_rings": (24, 2), "rx_rings": (26, 2), "host_tx_rings": (28, 2),
-                           "host_rx_rings": (30, 2), "mem_id": (32, 2), "ringid": (34, 2), "mode": (36, 4),
-                           "extra_bufs": (40, 4), "flags": (48, 8), "port_index": (56, 4)}),
+    abi.VALE_ATTACH: (64, dict(REGISTER, port_index=(56, 4))),
     abi.VALE_DETACH: (8, {"port_index": (0, 4)}),
     abi.PORT_HDR_SET: (8, {"hdr_len": (0, 4)}),
     abi.POLLING_ENABLE: (16, {"mode": (0, 4), "first_cpu_id": (4, 4), "num_polling_cpus": (8, 4)}),
@@ -26,6 +27,10 @@ LAYOUTS = {
     abi.PORT_HDR_GET: (8, {"hdr_len": (0, 4)}),
     abi.VALE_NEWIF: (16, {"tx_slots": (0, 4), "rx_slots": (4, 4), "tx_rings": (8, 2), "rx_rings": (10, 2),
                           "mem_id": (12, 2)}),
+    abi.POOLS_INFO_GET: (64, {"memsize": (0, 8), "mem_id": (8, 2), "if_offset": (16, 8), "if_total": (24, 4),
+                              "if_size": (28, 4), "ring_offset": (32, 8), "ring_total": (40, 4), "ring_size": (44, 4),
+                              "buf_offset": (48, 8), "buf_total": (56, 4), "buf_size": (60, 4)}),
+    abi.SYNC_KLOOP_START: (8, {"sleep_us": (0, 4)}),
 }
 
 
@@ -73,5 +78,14 @@ def test_values_that_do_not_fit():
         abi.pack_body(abi.VALE_NEWIF, flags=1)
 
 
-def test_deletion_has_no_body():
-    assert abi.pack_body(abi.VALE_DELIF) == b""
+@pytest.mark.parametrize("reqtype", [abi.VALE_DELIF, abi.SYNC_KLOOP_STOP, abi.CSB_ENABLE])
+def test_requests_without_a_body(reqtype):
+    assert abi.pack_body(reqtype) == b""
+    assert abi.unpack_body(reqtype, b"") == {}
+
+
+def test_options():
+    """struct nmreq_option in front: next, type, status, size of all."""
+    assert abi.pack_csb(0x1000, 0x2000) == struct.pack("<QIIQQQ", 0, 3, 0, 40, 0x1000, 0x2000)
+    assert abi.pack_eventfds([(5, 6), (7, -1)]) == struct.pack("<QIIQiiii", 0, 2, 0, 40, 5, 6, 7, -1)
+    assert abi.pack_header(abi.CSB_ENABLE, "p0", 0, 0x1234)[72:] == struct.pack("<QQ", 0x1234, 0)

@@ -3,12 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import ast
 import os
 import subprocess
 import sys
 import zipfile
 
+import bundled
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux import Linux
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import boot, boot_service, pipes, ports
@@ -207,28 +207,9 @@ def test_without_systemd_there_is_a_warning(machine):
 
 
 def test_the_copy_holds_exactly_what_it_imports():
-    folder = os.path.dirname(os.path.dirname(boot.__file__))
-    seen, left = set(), {"netmap.boot"}
-    while left:
-        name = left.pop()
-        seen.add(name)
-        with open(os.path.join(folder, *name.split(".")) + ".py") as stream:
-            found = {other for node in ast.walk(ast.parse(stream.read())) for other in _imported(node, name)}
-        assert not any(other.startswith("ansible") for other in found), name
-        left |= {other for other in found if os.path.isfile(os.path.join(folder, *other.split(".")) + ".py")} - seen
-        # Made for one system, or for the modules alone.
-        left -= {"kernel.freebsd_service", "kernel.linux_drivers", "kernel.linux_service"}
-    assert seen == set(boot.SOURCES)
-
-
-def _imported(node, name):
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if not isinstance(node, ast.ImportFrom):
-        return []
-    base = name.split(".")[:-node.level] if node.level else []
-    base += (node.module or "").split(".") if node.module else []
-    return [".".join(base)] + [".".join(base + [alias.name]) for alias in node.names]
+    # Made for one system, or for the modules alone.
+    elsewhere = {"kernel.freebsd_service", "kernel.linux_drivers", "kernel.linux_service"}
+    assert bundled.imports("netmap.boot", elsewhere) == set(boot.SOURCES)
 
 
 def test_the_copy_runs_alone(machine, tmp_path):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 
 import pytest
@@ -181,7 +182,7 @@ def test_a_symbolic_link_for_a_lock_is_refused(fake, tmp_path):
 
 
 def test_the_real_door_reaches_a_device(fake):
-    device = ChangeableDevice(fake.driver_of, open_node=lambda: device_module._Node("/dev/null"))
+    device = ChangeableDevice(fake.driver_of, open_node=lambda: device_module.Node(os.open("/dev/null", os.O_RDWR)))
     with pytest.raises(PtnetError, match="netmap refused to list ports; found: Inappropriate ioctl"):
         device.entries()
 

@@ -37,6 +37,7 @@ def changes(fake):
         yield changes
 
 
+OPEN = {"mode": abi.MODE_ALL_NIC, "flags": abi.EXCLUSIVE | abi.NO_TX_POLL}
 POLL = {"mode": 1, "first_cpu_id": 1, "num_polling_cpus": 1}
 CALLS = [
     ("list-index", abi.VALE_LIST, "", {"bridge_idx": 0, "port_idx": 2**31}),
@@ -45,9 +46,28 @@ CALLS = [
     ("host-entry", abi.VALE_DETACH, "vale1:eth1^", {}),
     ("host-entry", abi.PORT_HDR_SET, "vale1:eth1^", {"hdr_len": 12}),
     ("host-entry", abi.POLLING_ENABLE, "vale1:eth1^", POLL),
-    ("host-entry", 12, "vale1:eth1^", {}),
-    ("register", 1, "vale1:11", {}),
-    ("register", 12, "p0", {}),
+    ("host-entry", abi.REGISTER, "vale1:eth1^", OPEN),
+    ("host-entry", abi.REGISTER, "eth1^", OPEN),
+    ("host-entry", abi.POOLS_INFO_GET, "vale1:eth1^", {}),
+    ("register", 0, "p0", {}),
+    ("register", 16, "p0", {}),
+    ("register", abi.POOLS_INFO_GET, "p0", {}),
+    ("register", abi.POOLS_INFO_GET, "vale1:10", {}),
+    ("register", abi.CSB_ENABLE, "vale1:10", {}),
+    ("register", abi.SYNC_KLOOP_START, "vale1:10", {"sleep_us": 20}),
+    ("register", abi.SYNC_KLOOP_STOP, "vale1:10", {}),
+    ("query-attached", abi.REGISTER, "v0", OPEN),
+    ("query-attached", abi.REGISTER, "vale1:v0", OPEN),
+    ("query-attached", abi.REGISTER, "vale2:v0", OPEN),
+    ("query-attached", abi.REGISTER, "v0{1", OPEN),
+    ("query-attached", abi.REGISTER, "v0}1", OPEN),
+    ("query-attached", abi.REGISTER, "eth1", OPEN),
+    ("query-attached", abi.REGISTER, "vale1:eth1", OPEN),
+    ("query-attached", abi.REGISTER, "vale2:eth2", OPEN),
+    ("query-attached", abi.REGISTER, "vale2:p0", OPEN),
+    ("renamed", abi.REGISTER, "lost", OPEN),
+    ("renamed", abi.REGISTER, "vale1:lost", OPEN),
+    ("renamed", abi.REGISTER, "lost{1", OPEN),
     ("query-attached", abi.PORT_INFO_GET, "vale1:v0", {}),
     ("query-attached", abi.PORT_INFO_GET, "v0", {}),
     ("query-attached", abi.PORT_INFO_GET, "vale1:10", {}),
@@ -99,6 +119,34 @@ def test_every_row_is_tried_and_described():
     for row in forbidden.TABLE.values():
         assert "netmap_" in row.source or row.source.endswith(".c")
         assert "``%s``" % row.key in forbidden.__doc__
+
+
+class Holder:
+    """Whoever has a port open."""
+
+    holds = "vale1:10"
+
+
+OWN = [abi.POOLS_INFO_GET, abi.PORT_HDR_SET, abi.SYNC_KLOOP_START, abi.SYNC_KLOOP_STOP, abi.CSB_ENABLE]
+
+
+@pytest.mark.parametrize("reqtype", sorted(set(abi.BODY) - {abi.VALE_LIST}))
+@pytest.mark.parametrize("name", ["vale1:10", "vale1:11", "p0", "v0", "vale1:eth1", "", "vale1:1", "vale1:100"])
+def test_whoever_has_a_port_open_may_ask_for_that_one_only(fake, reqtype, name):
+    if reqtype in OWN and name == Holder.holds:
+        forbidden.refuse(reqtype, name, {}, Holder())
+        return
+    with pytest.raises(forbidden.ForbiddenRequest) as caught:
+        call(fake, reqtype, name, Holder())
+    assert caught.value.facts["forbidden"] == "register"
+    assert fake.changes == []
+
+
+@pytest.mark.parametrize(("name", "fields"), [
+    ("vale1:11", OPEN), ("vale3:1", OPEN), ("p0", OPEN), ("p0{1", OPEN), ("p0}1", OPEN), ("eth2", OPEN),
+    ("", {"mode": abi.MODE_NULL, "mem_id": 1})])
+def test_what_may_be_opened(changes, name, fields):
+    forbidden.refuse(abi.REGISTER, name, fields, changes)
 
 
 def test_an_attached_interface_is_not_deleted(fake, changes):

@@ -43,9 +43,11 @@ def test_a_monitor_of_a_port_that_nobody_has_open():
 def test_users_of_a_port(tmp_path):
     lines = {"11": "qemu\0-name\0guest=fw,debug-threads=on\0-netdev\0netmap,id=d0,ifname=p0{1,passthrough=on\0",
              "12": "/usr/bin/pkt-gen\0-i\0netmap:p0{1\0", "13": "pkt-gen\0-i\0netmap:p0{11\0", "self": "p0{1\0",
+             "14": "python3\0-I\0/var/lib/ptnet.pyz\0--name\0web\0--port\0id=d0,ifname=p0{1,mode=polling\0",
              str(os.getpid()): "python\0p0{1\0"}
     for pid, line in lines.items():
         (tmp_path / pid).mkdir()
         (tmp_path / pid / "cmdline").write_text(line)
-    assert opening.users("p0{1", str(tmp_path)) == ["VM fw (process 11)", "pkt-gen (process 12)"]
+    assert opening.users("p0{1", str(tmp_path)) == [
+        "VM fw (process 11)", "pkt-gen (process 12)", "port process web (process 14)"]
     assert opening.users("p0{2", str(tmp_path)) == []

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 
@@ -27,7 +28,8 @@ def qemu(tmp_path):
 
     def serve(*pieces):
         def run():
-            with listener.accept()[0] as client:
+            # A client that has heard enough goes away.
+            with listener.accept()[0] as client, contextlib.suppress(OSError):
                 client.sendall(pieces[0])
                 for piece in pieces[1:]:
                     heard.append(client.recv(4096))
@@ -77,3 +79,17 @@ def test_nobody_there_and_not_qemu(qemu, tmp_path):
         qmp.status(str(tmp_path / "none"), 1)
     with pytest.raises(PtnetError, match="does not speak QMP"):
         qmp.status(serve(b"SSH-2.0\r\n"), 1)
+
+
+def test_whoever_answers_takes_no_more_memory_than_a_message_may_have(qemu):
+    serve, _heard = qemu
+    with pytest.raises(PtnetError, match="says too much"):
+        qmp.status(serve(b"x" * (2 << 20), b""), 5)
+
+
+@pytest.mark.parametrize("answer", [b'{"return": []}', b'{"return": {"status": 7}}', b'{"return": {}}', b'{"error": 1}',
+                                    b'[1]\r\n{"return": null}'])
+def test_an_answer_that_is_none_is_an_error(qemu, answer):
+    serve, _heard = qemu
+    with pytest.raises(PtnetError, match="no run state|refused query-status"):
+        qmp.status(serve(GREETING, OK, answer + b"\r\n"), 2)

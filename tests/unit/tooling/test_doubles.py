@@ -13,7 +13,7 @@ import subprocess
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.build import qemu as recipe
-from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import messages
+from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import fork, messages
 from ansible_collections.netmap.ptnet.plugins.module_utils.traffic import output, pktgen
 
 DOUBLES = pathlib.Path(__file__).parents[2] / "doubles"
@@ -70,7 +70,7 @@ def test_its_configure_refuses_what_the_forks_refuses(tmp_path):
 @pytest.mark.skipif(os.path.exists("/dev/netmap"), reason="netmap is here")
 def test_its_failures_are_understood_as_the_forks(launcher):
     done = run(launcher, "-netdev", "netmap,id=d0,ifname=vale1:10,passthrough=on")
-    what, _remedy, _busy = messages.explain(done.stdout.splitlines())
+    what, _remedy, _busy = messages.explain(done.stdout.splitlines(), (fork.Fork.MESSAGES,))
     assert (done.returncode, what) == (1, "netmap is not loaded on this host")
     done = run(launcher, "-netdev", "netmap,id=d0")
     assert (done.returncode, "Parameter 'ifname' is missing" in done.stdout) == (1, True)

@@ -19,7 +19,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetEr
 
 ROOT = pathlib.Path(__file__).parents[3]
 KNOBS = ("SOURCE_NETMAP", "COMMIT_NETMAP", "SOURCE_QEMU", "COMMIT_QEMU", "FROM", "ACCELERATOR", "MEMORY", "CPUS",
-         "SNAPSHOT", "MIRROR", "CHECK_SECONDS", "LAB_CACHE", "VERBOSE", "REHEARSAL")
+         "SNAPSHOT", "MIRROR", "CHECK_SECONDS", "SUITE", "LAB_CACHE", "VERBOSE", "REHEARSAL")
 
 
 @pytest.fixture
@@ -33,6 +33,8 @@ def lab(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("lab_of_the_test", ROOT / "tests/lab.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    # Machines are known by name to all caches: the real ones of this user would go.
+    monkeypatch.setattr(module.machine, "act", lambda *_unused: {"diff": {"before": {}}})
     return module
 
 
@@ -50,6 +52,7 @@ def test_without_knobs_the_roles_defaults_count(lab, tmp_path, monkeypatch):
     ("ACCELERATOR", "tcg", "lab_accelerator", "tcg"),
     ("SNAPSHOT", "no", "lab_snapshot", False),
     ("SNAPSHOT", "yes", "lab_snapshot", True),
+    ("SUITE", "bookworm", "lab_suite", "bookworm"),
     ("MIRROR", "http://mirror.example/debian", "lab_mirror", "http://mirror.example/debian"),
     ("SOURCE_NETMAP", "https://example.org/netmap.git", "netmap_source", "https://example.org/netmap.git"),
     ("COMMIT_NETMAP", "v1", "netmap_commit", "v1"),
@@ -68,7 +71,7 @@ def test_each_knob_is_a_variable(lab, monkeypatch, knob, text, variable, value):
     ("CPUS", "0", "1 to 64"), ("CPUS", "2.5", "1 to 64"), ("CPUS", "\u00b2", "1 to 64"),
     ("CHECK_SECONDS", "0", "1 to 60"), ("CHECK_SECONDS", "61", "1 to 60"),
     ("ACCELERATOR", "hvf", "auto, kvm, tcg"), ("SNAPSHOT", "off", "yes, no"), ("REHEARSAL", "auto", "yes, no"),
-    ("FROM", "guests", "lab, host, guest, check"),
+    ("FROM", "guests", "lab, host, guest, check"), ("SUITE", "sid", "bookworm, trixie"),
 ])
 def test_a_knob_that_cannot_be_is_refused_with_what_can(lab, monkeypatch, knob, text, allowed):
     monkeypatch.setenv(knob, text)
@@ -87,13 +90,13 @@ def test_a_source_beside_the_caller_is_found_from_elsewhere(lab, tmp_path, monke
 
 
 def test_every_variable_is_one_that_a_role_or_the_labs_playbook_reads(lab, monkeypatch):
-    for name, text in zip(KNOBS, ("a", "b", "c", "d", "lab", "tcg", "2048", "2", "no", "e", "3")):
+    for name, text in zip(KNOBS, ("a", "b", "c", "d", "lab", "tcg", "2048", "2", "no", "e", "3", "trixie")):
         monkeypatch.setenv(name, text)
     read = (ROOT / "playbooks/vars/lab.yml").read_text()
     for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
         read += " ".join(yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"])
     given = lab.variables()
-    assert len(given) == 11
+    assert len(given) == 12
     assert [name for name in given if not re.search(r"\b%s\b" % name, read)] == []
 
 
@@ -122,7 +125,8 @@ def test_sources_are_looked_for_before_anything_is_started(lab, monkeypatch, cap
         asked.append((source, commit))
         return None if commit == "v1" else "%s: no such host" % source
     monkeypatch.setattr(lab, "unreachable", unreachable)
-    reasons = lab.sources_unreachable({"netmap_source": "https://example.org/netmap.git", "netmap_commit": "v1"})
+    reasons = lab.sources_unreachable({"netmap_source": "https://example.org/netmap.git", "netmap_commit": "v1",
+                                       "lab_suite": "bookworm"})
     assert sorted(asked) == sorted([("https://example.org/netmap.git", "v1"), lab.defaults("qemu_build")])
     assert list(reasons) == ["SOURCE_QEMU"]
     lab.explain_unreachable(reasons)
@@ -130,6 +134,22 @@ def test_sources_are_looked_for_before_anything_is_started(lab, monkeypatch, cap
     assert "no such host" in said
     assert "make lab SOURCE_QEMU=DIRECTORY" in said
     assert "SOURCE_NETMAP" not in said
+
+
+def test_every_suite_has_its_packages_and_one_of_them_is_the_default(lab):
+    choices = lab.role("meta/argument_specs.yml")["argument_specs"]["main"]["options"]["lab_suite"]["choices"]
+    assert choices == sorted(lab.role("vars/main.yml")["__lab_suite_packages"])
+    assert lab.suite({}) in choices
+    assert [suite for suite in choices if lab.has_qemu({"lab_suite": suite})] == ["trixie"]
+
+
+@pytest.mark.parametrize(("given", "kinds"), [
+    ({"lab_suite": "trixie"}, ["NETMAP"]), ({"lab_suite": "bookworm"}, ["NETMAP", "QEMU"]),
+    ({"lab_suite": "trixie", "qemu_source": "https://example.org/qemu.git"}, ["NETMAP", "QEMU"]),
+    ({"lab_suite": "trixie", "qemu_commit": "v1"}, ["NETMAP", "QEMU"])])
+def test_the_forks_source_is_looked_for_where_it_is_compiled(lab, monkeypatch, given, kinds):
+    monkeypatch.setattr(lab, "unreachable", lambda *_arguments: "no such host")
+    assert list(lab.sources_unreachable(given)) == ["SOURCE_" + kind for kind in kinds]
 
 
 @pytest.mark.parametrize("knobs", [{"REHEARSAL": "no"}, {"SOURCE_QEMU": "https://example.org/qemu.git"},
@@ -158,14 +178,17 @@ def played(lab, monkeypatch, verdict, reason=None):
     return seen
 
 
-def test_without_upstream_and_without_a_wish_it_is_a_rehearsal_on_the_doubles(lab, monkeypatch, capsys):
+@pytest.mark.parametrize(("suite", "packages"), [("trixie", None), ("bookworm", ["qemu-system-x86"])])
+def test_without_upstream_it_is_a_rehearsal_on_the_doubles(lab, monkeypatch, capsys, suite, packages):
+    monkeypatch.setenv("SUITE", suite)
     seen = played(lab, monkeypatch, "rehearsed", "no such host")
     monkeypatch.setattr(lab, "remove", lambda _lab: None)
     assert lab.up() == 0
     (given,) = seen
     for name in ("netmap_source", "qemu_source"):
         assert (pathlib.Path(given[name]) / "configure").is_file()
-    assert given["lab_image_packages"] == ["qemu-system-x86"]
+    # The distribution's QEMU, which the double of the fork runs, is in one of the images already.
+    assert given.get("lab_image_packages") == packages
     lines = capsys.readouterr().out.splitlines()
     assert lines.index("Ways out:") < next(n for n, line in enumerate(lines) if "rehearsal" in line)
     assert lines[-1].startswith("make lab: rehearsed on doubles, datapath not proven, after")
@@ -199,11 +222,29 @@ def test_doubles_and_upstream_never_share_machines(lab, monkeypatch):
     for reason in (None, None, "no such host", "no such host", None):
         reasons[0] = reason
         assert lab.up() == 0
-    assert removed == ["lab", "lab"]
+    # The first time nobody knows whose machines there are.
+    assert removed == ["lab", "lab", "lab"]
     # Machines that are gone have to be made again, wherever the run was to start.
     skip = ("--skip-tags", "lab")
-    assert arguments == [skip, skip, (), skip, ()]
+    assert arguments == [(), skip, (), skip, ()]
     assert ["netmap_source" in given for given in seen] == [False, False, True, True, False]
+
+
+def test_another_suite_starts_from_fresh_machines(lab, monkeypatch):
+    removed, arguments = [], []
+    played(lab, monkeypatch, "passed")
+    play = lab.play
+    monkeypatch.setattr(lab, "remove", removed.append)
+    monkeypatch.setattr(lab, "play", lambda *words: arguments.append(words[2:]) or play(*words))
+    monkeypatch.setenv("FROM", "host")
+    default = lab.suite({})
+    (other,) = {"bookworm", "trixie"} - {default}
+    # Named or not, the default is the same.
+    for suite in ("", default, other, other, ""):
+        monkeypatch.setenv("SUITE", suite)
+        assert lab.up() == 0
+    assert arguments == [(), ("--skip-tags", "lab"), (), ("--skip-tags", "lab"), ()]
+    assert removed == ["lab"] * 3
 
 
 @pytest.mark.parametrize(("verdict", "said"), [("passed", "make lab: proven"), ("rehearsed", "make lab: rehearsed")])
@@ -222,6 +263,7 @@ def test_the_last_line_goes_by_what_the_machines_told(lab, monkeypatch, capsys, 
 def test_from_skips_the_steps_before_it(lab, monkeypatch, start, arguments, looked_for):
     ran, asked = [], []
     played(lab, monkeypatch, "passed")
+    lab.changed_sides("upstream on " + lab.suite({}))
     play = lab.play
     monkeypatch.setattr(lab, "unreachable", lambda *one: asked.append(one))
     monkeypatch.setattr(lab, "play", lambda *words: ran.append((words[0], words[2:])) or play(*words))

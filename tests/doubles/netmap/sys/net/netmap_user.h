@@ -89,6 +89,14 @@ double_has_segment(const char *name)
 	return strncmp(name, "vale", 4) == 0 || strpbrk(name, "{}") != NULL;
 }
 
+/* Programs of several users meet there, each VM has one of its own. */
+static inline void
+double_open(const char *path, int make)
+{
+	if ((make && mkdir(path, 0777) < 0 && errno != EEXIST) || chmod(path, 0777) < 0)
+		errno = 0;	/* Somebody else's, and open already. */
+}
+
 static inline int
 double_join(struct double_segment *segment, const char *name)
 {
@@ -103,7 +111,7 @@ double_join(struct double_segment *segment, const char *name)
 		return -1;
 	}
 	segment->lossless = *mark != ':';
-	mkdir(DOUBLE_FOLDER, 0700);
+	double_open(DOUBLE_FOLDER, 1);
 	if (segment->lossless) {
 		snprintf(folder, sizeof(folder), DOUBLE_FOLDER "/%.*s=%.16s", (int)(mark - name), name, mark + 1);
 		snprintf(port, sizeof(port), "%c", *mark);
@@ -111,7 +119,7 @@ double_join(struct double_segment *segment, const char *name)
 		snprintf(folder, sizeof(folder), DOUBLE_FOLDER "/%.*s", (int)(mark - name), name);
 		snprintf(port, sizeof(port), "%.16s", mark + 1);
 	}
-	mkdir(folder, 0700);
+	double_open(folder, 1);
 	memcpy(segment->folder, folder, sizeof(folder));
 	segment->own.sun_family = AF_UNIX;
 	snprintf(segment->own.sun_path, sizeof(segment->own.sun_path), "%s/%s", folder, port);
@@ -122,7 +130,10 @@ double_join(struct double_segment *segment, const char *name)
 	setsockopt(segment->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	/* The kernel's port is ours, so a socket of that name is one that a killed program left behind. */
 	unlink(segment->own.sun_path);
-	return bind(segment->fd, (struct sockaddr *)&segment->own, sizeof(segment->own));
+	if (bind(segment->fd, (struct sockaddr *)&segment->own, sizeof(segment->own)) < 0)
+		return -1;
+	double_open(segment->own.sun_path, 0);
+	return 0;
 }
 
 static inline void

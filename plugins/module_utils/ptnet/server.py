@@ -1,0 +1,231 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sockets of a port process: one client for each device. Private to netmap.ptnet.
+
+Each client has a thread that waits for its messages, because a kick is a message, and a wait less is what it costs.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import selectors
+import socket
+import threading
+import time
+
+from . import protocol
+
+_ROOM = socket.CMSG_SPACE(protocol.DESCRIPTORS_MAX * array.array("i").itemsize)
+# A client that sends nonsense fills the log; after so many lines it is told once more, and no more.
+_COMPLAINTS = 20
+_PATIENCE = 0.5  # seconds
+
+
+class Client(threading.Thread):
+    """One connection, from its greeting to its end.
+
+    :param connection: the connected socket
+    :param name: of the device, for the log (str)
+    :param device: what answers (devices.Device)
+    :param gone: called at its end
+    :param say: takes a line for the log
+    """
+
+    def __init__(self, connection, name, device, gone, say):
+        super().__init__(name="ptnet-client-%s" % name, daemon=True)
+        self._connection, self._device, self._gone, self._say = connection, device, gone, say
+        self._label = name
+        self._complaints = 0
+        self._greeted = self._ending = False
+
+    def run(self):
+        with contextlib.closing(self._connection):
+            try:
+                self._serve()
+            except (protocol.ProtocolError, OSError) as error:
+                self._complain("the connection is closed: %s" % error)
+            finally:
+                self._device.disconnected()
+                self._gone()
+
+    def close(self):
+        """End it from outside; what it sent before is not worked off."""
+        self._ending = True
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def _serve(self):
+        buffer = bytearray(protocol.MESSAGE_MAX * 2)
+        view = memoryview(buffer)
+        have, waiting = 0, []
+        try:
+            while not self._ending:
+                received, ancillary, flags, _address = self._connection.recvmsg_into(
+                    [view[have:]], _ROOM, socket.MSG_CMSG_CLOEXEC)
+                descriptors = _descriptors(ancillary)
+                waiting += descriptors
+                if not received or flags & socket.MSG_CTRUNC or len(waiting) > protocol.DESCRIPTORS_MAX:
+                    if received:
+                        raise protocol.ProtocolError("too many descriptors")
+                    return
+                have += received
+                begin = 0
+                size = protocol.wanted(buffer, have)
+                while size and begin + size <= have and not self._ending:
+                    message = protocol.read(buffer, begin, size)
+                    begin += size
+                    # Descriptors end a reading (unix_stream_read_generic in Linux): they are the last message's.
+                    mine = []
+                    if waiting and begin == have:
+                        mine, waiting = waiting, []
+                    self._answer(message, mine)
+                    size = protocol.wanted(buffer, have, begin)
+                if begin:
+                    buffer[:have - begin] = buffer[begin:have]
+                    have -= begin
+        finally:
+            for descriptor in waiting:
+                os.close(descriptor)
+
+    def _answer(self, message, descriptors):
+        attached = None
+        try:
+            if message.command == protocol.VERSION or not self._greeted:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                body = self._greet(message)
+            else:
+                body, attached = self._device.answer(message, descriptors)
+        except protocol.Refused as error:
+            self._complain("refused: %s" % error)
+            if not message.flags & protocol.NO_REPLY:
+                self._connection.sendall(protocol.error(message, error.code))
+            return
+        if message.flags & protocol.NO_REPLY:
+            return
+        text = protocol.reply(message, body)
+        if attached is None:
+            self._connection.sendall(text)
+        else:
+            self._connection.sendmsg([text], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [attached]))])
+
+    def _greet(self, message):
+        if message.command != protocol.VERSION or self._greeted:
+            raise protocol.ProtocolError("command %d where %s greeting was due" % (
+                message.command, "no" if self._greeted else "a"))
+        protocol.read_version(message.body)
+        self._greeted = True
+        return protocol.version()
+
+    def _complain(self, text):
+        self._complaints += 1
+        if self._complaints <= _COMPLAINTS:
+            last = " (no more of this is told)" if self._complaints == _COMPLAINTS else ""
+            self._say("%s: %s%s" % (self._label, text, last))
+
+
+class Server:
+    """The listening sockets, and who is connected.
+
+    :param tick: called between events, at the interval of :meth:`serve`
+    :param say: takes a line for the log
+    """
+
+    def __init__(self, say):
+        self._say = say
+        self._selector = selectors.DefaultSelector()
+        self._clients = {}
+        self._lock = threading.Lock()
+        self._served = 0
+        # Written to where something happened that the waiting thread should look at: a client went, a signal came.
+        self._wake, self.waker = socket.socketpair()
+        for end in (self._wake, self.waker):
+            end.setblocking(False)
+        self._selector.register(self._wake, selectors.EVENT_READ, None)
+
+    def listen(self, path, accept, mode):
+        """Listen at a path; whoever may write to the socket may connect.
+
+        :param accept: called with each new connection
+        :param mode: the permissions of the socket (int)
+        """
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.setblocking(False)
+        mask = os.umask(0o777 & ~mode)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(mask)
+        listener.listen(4)
+        self._selector.register(listener, selectors.EVENT_READ, accept)
+
+    def offer(self, path, name, device):
+        """Offer a device at a path, to one client at a time."""
+        def accept(connection):
+            with self._lock:
+                if name in self._clients:
+                    self._say("%s: a second connection is refused" % name)
+                    connection.close()
+                    return
+                self._clients[name] = client = Client(connection, name, device, lambda: gone(client), self._say)
+                self._served += 1
+            self._say("%s: connected" % name)
+            client.start()
+
+        def gone(client):
+            with self._lock:
+                if self._clients.get(name) is client:
+                    del self._clients[name]
+            self._say("%s: disconnected" % name)
+            self.wake()
+
+        self.listen(path, accept, 0o660)
+
+    @property
+    def abandoned(self):
+        """Whether there were clients and none is left (bool)."""
+        with self._lock:
+            return self._served > 0 and not self._clients
+
+    def wake(self):
+        """Have :meth:`wait` return: something happened that its caller should look at."""
+        with contextlib.suppress(OSError):
+            self.waker.send(b"\0")
+
+    def wait(self, seconds):
+        """Take what comes for so long at most (float, None for ever)."""
+        for key, _events in self._selector.select(seconds):
+            if key.data is None:
+                with contextlib.suppress(BlockingIOError):
+                    self._wake.recv(4096)
+                continue
+            try:
+                connection, _address = key.fileobj.accept()
+            except OSError:
+                # No descriptor is free, say; whoever waits goes on waiting, and we must not spin for it.
+                time.sleep(_PATIENCE)
+                continue
+            connection.setblocking(True)
+            key.data(connection)
+
+    def close(self):
+        """End all clients, and wait until their devices are at rest."""
+        with self._lock:
+            clients = list(self._clients.values())
+        for client in clients:
+            client.close()
+        for client in clients:
+            client.join(10)
+
+
+def _descriptors(ancillary):
+    found = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found.frombytes(data[:len(data) - len(data) % found.itemsize])
+    return list(found)

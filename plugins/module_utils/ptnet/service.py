@@ -1,0 +1,108 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A port process without a VM of ours, as a service: read, decide, act, verify. Private to netmap.ptnet."""
+
+from __future__ import annotations
+
+import grp
+import sys
+
+from .. import mac
+from ..change import Change
+from ..errors import PtnetError
+from ..netmap import names, opening
+from ..netmap.device import Device
+from ..qemu import supervisor
+from ..watch import service as watch
+from . import archive, layout, managers, port_options, unit
+
+_START = 340  # seconds; more than the unit's own limit
+
+
+def act(params, check_mode):
+    """What the module ``ptnet_port`` does."""
+    name = layout.check_name(params["name"])
+    unit_name = layout.unit(name)
+    absent = params["state"] == "absent"
+    ports = [] if absent else [_port(port, index, name) for index, port in enumerate(params["ports"] or [])]
+    if not absent:
+        _refuse(params, ports, unit_name)
+    have = supervisor.read([unit_name])[unit_name]
+    if "PartOf=" in have["text"]:
+        raise PtnetError("the port process %s belongs to a VM" % name, found="%s of ptnet_vm" % unit_name,
+                         expected="a name that no VM of this host has")
+    change, steps = Change(), []
+    text = "" if absent else unit.text(name, ports, params["group"], sys.executable)
+    wanted = "" if absent else unit.command(name, ports, sys.executable)
+    program = {} if absent else archive.missing()
+    for path in program:
+        change.note(path, "absent or another", "present")
+    if change.note("unit", have["text"].splitlines(), text.splitlines()):
+        steps.append("write")
+    power = {"started": "running", "stopped": "stopped", "absent": "stopped"}.get(params["state"], have["power"])
+    drift = have["power"] == "running" and (have["argv"] != wanted or bool(program)) and not absent
+    restarts = drift and power == "running" and params["allow_restart"]
+    change.note("power", have["power"], power)
+    if restarts:
+        change.note("argv", have["argv"], wanted)
+    enabled = params["enabled"] and not absent
+    enables = change.note("enabled", have["enabled"], enabled)
+    if not absent:
+        # Before the process: from its first moment on somebody else can end its loops.
+        watch.keep(change, True, check_mode)
+    if change.changed and not check_mode:
+        if restarts or (power == "stopped" and have["power"] != "stopped"):
+            supervisor.stop([unit_name])
+        archive.place(program)
+        if "write" in steps and absent:
+            supervisor.remove([unit_name])
+        elif "write" in steps:
+            supervisor.write({unit_name: text})
+        if enables and not absent:
+            supervisor.enable(unit_name, enabled)
+        if power == "running" and (restarts or have["power"] != "running"):
+            _start(unit_name, ports)
+        have = supervisor.read([unit_name])[unit_name]
+    if absent:
+        watch.keep(change, watch.needed(but=[unit_name]), check_mode)
+    devices = layout.devices(name, [port["ifname"] for port in ports])
+    return dict(change.result(), name=name, unit=unit_name, state="absent" if absent else power,
+                pid=have["pid"] if power == "running" else None, devices=devices,
+                ports=[{key: port[key] for key in ("id", "ifname", "mac")} for port in ports],
+                restart_wanted=drift and not restarts and power == "running",
+                use=managers.lines(devices, params["memory"]) if devices else {})
+
+
+def _port(port, index, name):
+    ifname = names.qemu_ifname(port["port"])
+    given = {key: port[key] for key in port_options.DEFAULTS if port.get(key) is not None}
+    return port_options.check(dict(given, id="d%d" % index, ifname=ifname,
+                                   mac=port.get("mac") or mac.derive(name, ifname)))
+
+
+def _refuse(params, ports, unit_name):
+    """Refuse what cannot be, before anything changes."""
+    if not ports:
+        raise PtnetError("the port process %s has no ports" % params["name"], expected="one or more in ports")
+    for key in ("ifname", "mac"):
+        seen = [port[key] for port in ports]
+        twice = [one for one in seen if seen.count(one) > 1]
+        if twice:
+            raise PtnetError("%s stands twice in %s" % (twice[0], unit_name), expected="each one once")
+    try:
+        grp.getgrnam(params["group"])
+    except KeyError:
+        raise PtnetError("there is no group %s" % names.shown(params["group"]), expected="the group of whoever starts "
+                         "QEMU, such as libvirt-qemu", remedy="install that program first, or make the group") from None
+
+
+def _start(unit_name, ports):
+    opening.refuse_wedging([port["ifname"] for port in ports], Device(None).entries())
+    supervisor.start(unit_name, _START)
+    found = supervisor.read([unit_name])[unit_name]
+    if found["power"] != "running":
+        said = supervisor.said(found)
+        supervisor.stop([unit_name])
+        raise PtnetError("the port process did not start", found=said[-1] if said else found["result"],
+                         remedy="see journalctl -u %s" % unit_name, log_tail=said)

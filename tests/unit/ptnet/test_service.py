@@ -1,0 +1,136 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A port process on its own as a service: check mode, run, check mode again, run again."""
+
+from __future__ import annotations
+
+import grp
+
+import pytest
+from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
+from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import archive, service, unit
+
+NAME = "ptnet-port-web.service"
+
+
+class FakeHost:
+    """systemd as far as one unit needs it; what is done is kept in ``done``."""
+
+    def __init__(self):
+        self.text, self.power, self.enabled, self.argv, self.done, self.says = "", "stopped", False, None, [], []
+
+    def read(self, names):
+        return {name: {"text": self.text, "power": self.power, "enabled": self.enabled, "argv": self.argv,
+                       "pid": 7 if self.power == "running" else None, "result": "exit-code"} for name in names}
+
+    def write(self, wanted):
+        self.done.append("write")
+        self.text = wanted[NAME]
+
+    def enable(self, _name, wanted):
+        self.done.append("enable" if wanted else "disable")
+        self.enabled = wanted
+
+    def start(self, _name, _timeout):
+        self.done.append("start")
+        if not self.says:
+            self.power, self.argv = "running", unit.command("web", PORTS, service.sys.executable)
+
+    def stop(self, _names):
+        self.done.append("stop")
+        self.power, self.argv = "stopped", None
+
+    def remove(self, _names):
+        self.done.append("remove")
+        self.text, self.enabled = "", False
+
+    def said(self, _unit):
+        return self.says
+
+
+PORTS = [{"id": "d0", "ifname": "vale1:web", "mac": "02:00:00:00:00:07", "mode": "automatic", "pause": 20,
+          "registers": "memory", "pci_ids": "qemu"}]
+PARAMS = {"name": "web", "state": "started", "group": "root", "memory": 512, "enabled": True, "allow_restart": False,
+          "ports": [{"port": "vale1:web", "mac": "02:00:00:00:00:07", "mode": "automatic", "pause": 20,
+                     "registers": "memory", "pci_ids": "qemu"}]}
+
+
+@pytest.fixture
+def host(monkeypatch, tmp_path):
+    host = FakeHost()
+    monkeypatch.setattr(service, "supervisor", host)
+    monkeypatch.setattr(archive, "PATH", str(tmp_path / "ptnet.pyz"))
+    monkeypatch.setattr(archive, "LOCK_FILE", str(tmp_path / "lock.conf"))
+    monkeypatch.setattr(archive.command, "run", lambda *_unused, **_options: (0, ""))
+    monkeypatch.setattr(service.watch, "keep", lambda change, wanted, check_mode: host.done.append("watch %s" % wanted))
+    monkeypatch.setattr(service.watch, "needed", lambda but: False)
+    monkeypatch.setattr(service.opening, "refuse_wedging", lambda *_unused: None)
+    monkeypatch.setattr(service, "Device", lambda _driver_of: type("Door", (), {"entries": list})())
+    return host
+
+
+def test_four_times(host):
+    assert service.act(PARAMS, True)["changed"]
+    assert host.done == ["watch True"]
+    host.done.clear()
+    result = service.act(PARAMS, False)
+    assert host.done == ["watch True", "write", "enable", "start"]
+    assert (result["changed"], result["state"], result["pid"]) == (True, "running", 7)
+    assert [device["id"] for device in result["devices"]] == ["m0", "d0"]
+    assert "/run/ptnet-port-web/d0" in result["use"]["libvirt"]
+    for check_mode in (True, False):
+        host.done.clear()
+        again = service.act(PARAMS, check_mode)
+        assert (again["changed"], again["restart_wanted"]) == (False, False)
+        assert host.done == ["watch True"]
+
+
+def test_a_running_one_is_restarted_only_with_consent(host):
+    service.act(PARAMS, False)
+    host.argv = [*host.argv, "--port", "another"]
+    host.done.clear()
+    result = service.act(PARAMS, False)
+    assert result["restart_wanted"]
+    assert "stop" not in host.done
+    result = service.act(dict(PARAMS, allow_restart=True), False)
+    assert (result["restart_wanted"], result["changed"]) == (False, True)
+    assert host.done[-2:] == ["stop", "start"]
+
+
+def test_removal(host):
+    service.act(PARAMS, False)
+    host.done.clear()
+    result = service.act(dict(PARAMS, state="absent"), False)
+    assert (result["changed"], result["state"], result["use"]) == (True, "absent", {})
+    assert host.done == ["stop", "remove", "watch False"]
+    assert not service.act(dict(PARAMS, state="absent"), False)["changed"]
+
+
+def test_a_process_that_does_not_start_says_why(host):
+    host.says = ["port vale1:web is in use; found: netmap does not tell by whom."]
+    with pytest.raises(PtnetError, match="vale1:web is in use") as caught:
+        service.act(PARAMS, False)
+    assert caught.value.facts["log_tail"] == host.says
+    assert host.done[-1] == "stop"
+
+
+@pytest.mark.parametrize(("given", "what"), [
+    ({"name": "Web"}, "no name for a port process"),
+    ({"ports": None}, "no ports"),
+    ({"ports": PARAMS["ports"] * 2}, "stands twice"),
+    ({"group": "no-such-group"}, "no group"),
+    ({"ports": [dict(PARAMS["ports"][0], port="vale1:a-b")]}, "libnetmap"),
+    ({"ports": [dict(PARAMS["ports"][0], pause=-1)]}, "pause"),
+    ({"ports": [dict(PARAMS["ports"][0], mac="01:00:00:00:00:01")]}, "no station's address"),
+])
+def test_bad_input_changes_nothing(host, given, what):
+    with pytest.raises(PtnetError, match=what):
+        service.act(dict(PARAMS, **given), False)
+    assert host.done == []
+
+
+def test_the_process_of_a_vm_is_left_alone(host):
+    host.text = unit.text("web", PORTS, grp.getgrgid(0).gr_name, "/usr/bin/python3", vm="ptnet-vm-web.service")
+    with pytest.raises(PtnetError, match="belongs to a VM"):
+        service.act(PARAMS, False)

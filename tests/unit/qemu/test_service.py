@@ -1,0 +1,337 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole of ptnet_vm on doubles of systemd, both QEMUs, their helpers, users and qemu-img."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import tempfile
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.netmap.ptnet.plugins.module_utils import command
+from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
+from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import (
+    choice,
+    definition,
+    disks,
+    distribution,
+    fork,
+    qmp,
+    service,
+    supervisor,
+    users,
+)
+from fake_host import NETWORK, PORTS, VM, Host
+from vm_params import CURRENT, PTNET, Spoken, disk, forward, management, port
+from vm_params import params as complete
+
+
+@pytest.fixture(params=[distribution.Distribution, fork.Fork], ids=lambda kind: kind.NAME)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def host(monkeypatch, kind):
+    folder = tempfile.mkdtemp()
+    double = Host(folder)
+    os.mkdir(double.units)
+    monkeypatch.setattr(definition, "STATE_DIRECTORY", os.path.join(folder, "vms"))
+    monkeypatch.setattr(supervisor, "UNITS", double.units)
+    monkeypatch.setattr(supervisor, "_running", double.running)
+    monkeypatch.setattr(service, "STEP", 0)
+    monkeypatch.setattr(service.Service, "_preflight", lambda _service: None)
+    double.watched = []
+    monkeypatch.setattr(service.watch, "keep", lambda _change, wanted, check_mode: double.watched.append(
+        (wanted, check_mode)))
+    monkeypatch.setattr(service.watch, "needed", lambda but: False)
+    monkeypatch.setattr(service.os, "chown", lambda *_args: None)
+    monkeypatch.setattr(users, "there", double.users.__contains__)
+    monkeypatch.setattr(users, "remove", double.users.discard)
+    monkeypatch.setattr(users, "group", lambda _name: 0)
+    monkeypatch.setattr(pwd, "getpwnam", lambda _name: SimpleNamespace(pw_uid=990, pw_gid=990))
+    monkeypatch.setattr(users, "group_of", os.path.basename)
+    monkeypatch.setattr(command, "run", double.run)
+    monkeypatch.setattr(qmp, "status", double.query)
+    chosen = {"distribution": kind_of(distribution.Distribution, folder), "fork": kind_of(fork.Fork, folder)}
+    double.asked = kind.NAME
+    monkeypatch.setattr(choice, "choose", lambda *_args: (chosen[double.asked], "asked for"))
+    monkeypatch.setattr(choice, "files", lambda: [os.path.join(folder, "program")])
+    yield double
+    shutil.rmtree(folder)
+
+
+def kind_of(kind, folder):
+    one = kind(Spoken(CURRENT if kind is distribution.Distribution else PTNET))
+    if one.files():
+        one.files = lambda: {os.path.join(folder, "program"): b"code"}
+    return one
+
+
+@pytest.fixture
+def params(host):
+    image = os.path.join(host.folder, "image")
+    with open(image, "w"):
+        pass
+    return complete(disks=[disk("root.qcow2", backing=image, backing_format="raw")], ports=[port("vale1:10")],
+                    management=management(forward(2201)), timeout=1, stop_timeout=1)
+
+
+def test_started_twice_and_checked_before(host, params):
+    predicted = service.act(params, True)
+    assert host.done() == []
+    assert os.listdir(host.units) == []
+    result = service.act(params, False)
+    assert result["diff"] == predicted["diff"]
+    assert (predicted["changed"], predicted["state"], predicted["pid"]) == (True, "running", None)
+    assert (result["changed"], result["state"], result["pid"]) == (True, "running", 4711)
+    assert result["seconds"] is not None
+    assert host.done() == ["useradd", "create", "daemon-reload", "enable", "stop", "reset-failed", "start"]
+    assert (result["hypervisor"], result["user"]) == (host.asked, "ptnet-vm-fw")
+    again = service.act(params, False)
+    assert (again["changed"], again["diff"], host.done()) == (False, {"before": {}, "after": {}}, [])
+    assert again["running"]
+
+
+def test_absent_removes_what_was_made_and_nothing_else(host, params):
+    service.act(params, False)
+    home = definition.directory("fw")
+    foreign = os.path.join(home, "notes")
+    with open(foreign, "w"):
+        pass
+    params["state"] = "absent"
+    host.done()
+    assert service.act(params, True)["changed"]
+    assert host.done() == []
+    assert service.act(params, False)["changed"]
+    assert host.done()[0] == "stop"
+    assert os.listdir(home) == ["notes"]
+    assert os.listdir(host.units) == []
+    assert (host.users, os.listdir(host.folder).count("program")) == (set(), 0)
+    assert os.path.exists(params["disks"][0]["backing"])
+    assert not service.act(params, False)["changed"]
+
+
+def test_what_other_vms_need_stays_when_one_goes(host, params):
+    service.act(params, False)
+    other = os.path.join(host.units, "ptnet-port-other.service")
+    with open(other, "w"):
+        pass
+    service.act(dict(params, state="absent"), False)
+    assert os.listdir(host.units) == ["ptnet-port-other.service"]
+    assert os.path.exists(os.path.join(host.folder, "program")) == (host.asked == "distribution")
+
+
+def test_drift_of_a_running_vm_is_reported_then_healed_with_consent(host, params):
+    service.act(params, False)
+    host.done()
+    params["cpus"] = 2
+    result = service.act(params, False)
+    assert host.done() == ["daemon-reload"]
+    assert result["restart_wanted"]
+    assert result["drift"] == {"running": ["-smp 1"], "wanted": ["-smp 2"]}
+    again = service.act(params, False)
+    assert (again["changed"], again["restart_wanted"], host.done()) == (False, True, [])
+    params["allow_restart"] = True
+    healed = service.act(params, False)
+    assert (healed["changed"], healed["restart_wanted"], healed["drift"]) == (True, False, {})
+    assert host.done() == ["stop", "reset-failed", "stop", "reset-failed", "start"]
+    assert not service.act(params, False)["changed"]
+
+
+def test_stopped_and_present(host, params):
+    params["state"] = "present"
+    assert service.act(params, False)["state"] == "stopped"
+    assert "start" not in host.done()
+    params["state"] = "started"
+    service.act(params, False)
+    params["state"] = "present"
+    assert service.act(params, False)["state"] == "running"
+    host.done()
+    params["state"] = "stopped"
+    assert service.act(params, False)["changed"]
+    assert host.done() == ["stop", "reset-failed"]
+    assert {unit.state for unit in host.known.values()} == {"inactive"}
+    assert not service.act(params, False)["changed"]
+
+
+def test_a_failed_start_says_why_and_ends_the_attempts(host, params):
+    host.known[VM].complaint = "qemu-system-x86_64: Could not access KVM kernel module: No such file or directory\n"
+    with pytest.raises(PtnetError, match="KVM is not available, .*To do: load kvm-intel") as caught:
+        service.act(params, False)
+    assert {unit.state for unit in host.known.values()} == {"inactive"}
+    assert caught.value.facts["log_tail"] == [host.known[VM].complaint.strip()]
+    host.known[VM].complaint = None
+    assert service.act(params, False)["running"]
+
+
+@pytest.mark.parametrize(("name", "said", "told"), [
+    (NETWORK, "Failed to bind port 2201 (Address already in use) for option '-t 2201'\n",
+     "a management forward cannot be opened .2201.*nothing else listens on"),
+    (NETWORK, "something new\n", "QEMU ended; found: something new. To do: see .*journalctl -u ptnet-net-fw.service"),
+    (PORTS, "vale1:9: open\n" + PtnetError(
+        "port vale1:10 is in use", found="named by VM b (process 9)", expected="a port that nobody has open",
+        remedy="end its user").message,
+     "did not start: port vale1:10 is in use; found: named by VM b .process 9.. To do: end its user"),
+])
+def test_a_process_beside_qemu_that_does_not_start_says_why(host, params, name, said, told):
+    if name == PORTS and host.asked == "fork":
+        pytest.skip("QEMU opens its ports itself")
+    host.known[name].complaint = said
+    with pytest.raises(PtnetError, match=told) as caught:
+        service.act(params, False)
+    assert (host.known[VM].executed is None) == (name == PORTS)
+    assert {unit.state for unit in host.known.values()} == {"inactive"}
+    assert caught.value.facts["log_tail"][-1] == said.splitlines()[-1]
+
+
+def test_the_forks_own_words_for_a_busy_port(host, params):
+    host.asked = "fork"
+    host.known[VM].complaint = "qemu-system-x86_64: Failed to register vale1:10: Device or resource busy\n"
+    with pytest.raises(PtnetError, match="port vale1:10 is in use.*To do: stop its user"):
+        service.act(params, False)
+
+
+def test_a_vm_that_systemd_tries_again_and_again_is_stopped(host, params):
+    service.act(params, False)
+    host.known[VM].state, host.known[VM].pid = "activating", 0
+    params["state"] = "stopped"
+    assert service.act(params, False)["changed"]
+    assert host.known[VM].state == "inactive"
+
+
+def test_the_other_hypervisor_is_a_reason_for_a_restart(host, params):
+    before = host.asked
+    service.act(params, False)
+    host.asked = "fork" if before == "distribution" else "distribution"
+    waits = service.act(params, False)
+    assert (waits["changed"], waits["restart_wanted"], waits["hypervisor"]) == (True, True, host.asked)
+    assert "QEMU was started otherwise" in waits["restart_reasons"]
+    again = service.act(params, False)
+    assert (again["changed"], again["restart_wanted"]) == (False, True)
+    assert set(os.listdir(host.units)) == {VM, NETWORK} | ({PORTS} if host.asked == "distribution" else set())
+    done = service.act(dict(params, allow_restart=True), False)
+    assert (done["changed"], done["restart_wanted"], done["restart_reasons"]) == (True, False, [])
+    last = service.act(params, False)
+    assert (last["changed"], last["restart_wanted"], last["running"]) == (False, False, True)
+    assert (host.known[PORTS].state == "active") == (host.asked == "distribution")
+
+
+def test_a_dead_port_process_and_changed_ports_want_a_restart(host, params):
+    if host.asked == "fork":
+        pytest.skip("QEMU opens its ports itself")
+    service.act(params, False)
+    host.known[PORTS].stop()
+    result = service.act(params, False)
+    assert (result["changed"], result["restart_wanted"]) == (False, True)
+    assert result["restart_reasons"] == ["%s has ended, and a running QEMU does not connect to another" % PORTS]
+    assert not service.act(dict(params, allow_restart=True), False)["restart_wanted"]
+    assert host.known[PORTS].state == "active"
+    params["ports"][0]["mode"] = "polling"
+    result = service.act(params, False)
+    assert result["restart_reasons"] == ["%s was started otherwise" % PORTS]
+    assert len(result["drift"]["wanted"]) == 1
+    assert "mode=polling" in result["drift"]["wanted"][0]
+
+
+def test_a_file_of_others_that_the_user_cannot_open_is_refused_before_the_interruption(host, params):
+    service.act(params, False)
+    params["memory"] = 1024
+    host.closed.add(params["disks"][0]["backing"])
+    host.done()
+    with pytest.raises(PtnetError, match="user ptnet-vm-fw, which runs the VM, cannot read .*image.*To do: chmod o"):
+        service.act(dict(params, allow_restart=True), False)
+    assert host.done() == []
+    assert host.known[VM].state == "active"
+    folder = os.path.dirname(params["disks"][0]["backing"])
+    host.closed.add(folder)
+    with pytest.raises(PtnetError, match="folder .* is closed to it. To do: chmod o.x " + folder):
+        service.act(dict(params, allow_restart=True), False)
+
+
+def test_the_disks_that_we_made_become_the_users_and_no_others(host, params):
+    foreign = os.path.join(host.folder, "foreign.raw")
+    with open(foreign, "w"):
+        pass
+    params["disks"].append(disk(foreign, format="raw", size="1G"))
+    service.act(params, False)
+    own = next(line for line in host.file(VM).splitlines() if line.startswith("ExecStartPre=+"))
+    assert own.endswith(" ptnet-vm-fw %s %s" % tuple(
+        os.path.join(definition.directory("fw"), name) for name in ("console.log", "root.qcow2")))
+
+
+def test_a_machine_of_the_first_version_is_taken_over(host, params):
+    """Its unit ran QEMU as root, with its sockets in the folder; its disks are those of the record."""
+    service.act(params, False)
+    host.users.clear()
+    with open(os.path.join(host.units, VM), "w") as stream:
+        stream.write("[Service]\nUser=root\nExecStart=%s -old\n" % PTNET)
+    host.run(["systemctl", "daemon-reload"])
+    host.known[VM].start()
+    host.done()
+    waits = service.act(params, False)
+    assert (waits["changed"], waits["restart_wanted"]) == (True, True)
+    assert host.done() == ["useradd", "daemon-reload"]
+    assert "root.qcow2" in next(line for line in host.file(VM).splitlines() if line.startswith("ExecStartPre=+"))
+    assert not service.act(params, False)["changed"]
+    assert service.act(dict(params, allow_restart=True), False)["running"]
+    assert not service.act(params, False)["changed"]
+
+
+def test_interrupted_disk_creation_heals(host, params):
+    host.images_fail = True
+    with pytest.raises(PtnetError, match="qemu-img"):
+        service.act(params, False)
+    path = os.path.join(definition.directory("fw"), "root.qcow2")
+    with open(path + ".new", "w") as stream:
+        stream.write("half")
+    host.images_fail = False
+    service.act(params, False)
+    assert disks.backing(path) == params["disks"][0]["backing"]
+    params["state"] = "absent"
+    service.act(params, False)
+    assert not os.path.exists(definition.directory("fw"))
+
+
+def test_a_disk_on_another_image_is_refused(host, params):
+    service.act(params, False)
+    host.done()
+    params["disks"][0]["backing"] = "/srv/other"
+    with pytest.raises(PtnetError, match="stands on another image"):
+        service.act(params, False)
+    assert host.done() == []
+
+
+def test_absent_images_are_refused_before_anything_changes(host, params):
+    os.unlink(params["disks"][0]["backing"])
+    assert service.act(params, True)["changed"]
+    with pytest.raises(PtnetError, match="image below disk .* is not there"):
+        service.act(params, False)
+    assert host.done() == []
+    assert os.listdir(host.units) == []
+
+
+def test_the_real_qcow2_header_is_read(tmp_path):
+    if not shutil.which("qemu-img"):
+        pytest.skip("no qemu-img here")
+    image, overlay = str(tmp_path / "image"), str(tmp_path / "overlay")
+    command.run(["qemu-img", "create", "-q", "-f", "raw", image, "1M"], 30)
+    command.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "raw", overlay], 30)
+    assert disks.backing(overlay) == image
+    assert disks.backing(image) is None
+
+
+def test_the_watch_comes_before_the_first_machine_and_goes_after_the_last(host, params):
+    service.act(params, True)
+    service.act(params, False)
+    service.act(dict(params, state="absent"), False)
+    assert host.watched == [(True, True), (True, False), (False, False)]
+
+
+def test_a_machine_without_ports_needs_no_watch(host, params):
+    service.act(dict(params, ports=[]), False)
+    assert host.watched == []
