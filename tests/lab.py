@@ -167,7 +167,9 @@ def rehearsal(given):
         return {}, {}
     print("%sThis is a rehearsal: the same path on doubles of netmap and of the ptnet QEMU; the datapath is not proven."
           % ("\n" if reasons else ""), flush=True)
-    doubles = {"netmap_source": os.path.join(DOUBLES, "netmap"), "qemu_source": os.path.join(DOUBLES, "qemu")}
+    # The double of QEMU is one of the fork; the distribution's opens ports that the double of netmap does not have.
+    doubles = {"netmap_source": os.path.join(DOUBLES, "netmap"), "qemu_source": os.path.join(DOUBLES, "qemu"),
+               "qemu_hypervisor": "fork", "vms_hypervisor": "fork"}
     if not has_qemu(given):
         # The double of QEMU runs the distribution's.
         doubles["lab_image_packages"] = ["qemu-system-x86"]

@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import ast
 import contextlib
 import os
 import subprocess
@@ -13,6 +12,7 @@ import zipfile
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.change import Change
 from ansible_collections.netmap.ptnet.plugins.module_utils.watch import main, processes, service
+from bundled import imports
 
 ARCHIVE = "/var/lib/netmap-ptnet/watch.pyz"
 UNIT_FILE = "/etc/systemd/system/netmap-ptnet-watch.service"
@@ -136,26 +136,7 @@ def test_as_long_as_it_is_needed(host):
 
 
 def test_the_copy_holds_exactly_what_it_imports():
-    folder = os.path.dirname(os.path.dirname(main.__file__))
-    seen, left = set(), {"watch.main"}
-    while left:
-        name = left.pop()
-        seen.add(name)
-        with open(os.path.join(folder, *name.split(".")) + ".py") as stream:
-            found = {other for node in ast.walk(ast.parse(stream.read())) for other in _imported(node, name)}
-        assert not any(other.startswith("ansible") for other in found), name
-        left |= {other for other in found if os.path.isfile(os.path.join(folder, *other.split(".")) + ".py")} - seen
-    assert seen == set(main.SOURCES)
-
-
-def _imported(node, name):
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if not isinstance(node, ast.ImportFrom):
-        return []
-    base = name.split(".")[:-node.level] if node.level else []
-    base += (node.module or "").split(".") if node.module else []
-    return [".".join(base)] + [".".join(base + [alias.name]) for alias in node.names]
+    assert imports("watch.main", set()) == set(main.SOURCES)
 
 
 def test_the_copy_runs_alone(tmp_path):
