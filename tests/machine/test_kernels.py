@@ -54,7 +54,7 @@ def other(host):
               "mask": [], "initrd_modules": made["__lab_initrd_modules"], "kernel_release": None,
               "authorized_key": pathlib.Path(lab.cache(), "ssh/id_ed25519.pub").read_text().strip()}
     kernel = image.act(dict(common, kind="disk", recipe=str(ROLE / "files/image"), packages=[
-        OTHER if name == OWN else name for name in made["__lab_image_packages"]]), False)
+        OTHER if name == OWN else name for name in made["__lab_image_packages"] + made["__lab_suite_packages"]["bookworm"]]), False)
     running = host.check("uname -r").strip()
     assert kernel["kernel_release"] != running
     root = image.act(dict(common, kind="build_root", kernel_release=kernel["kernel_release"],

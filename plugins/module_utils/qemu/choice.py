@@ -11,7 +11,7 @@ from .fork import Fork
 from .program import Program
 
 # The order in which they are tried where nobody chose. The distribution's gets security fixes and cannot touch
-# /dev/netmap, and is to come first as soon as it was measured to carry 0.8 of the fork's rate; until then the fork does.
+# /dev/netmap, and is to come first as soon as it was measured to carry 0.8 of the fork's rate.
 PREFERRED = (Fork, Distribution)
 AUTO = "auto"
 

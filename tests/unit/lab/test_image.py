@@ -14,7 +14,8 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.lab import image
 from ansible_collections.netmap.ptnet.plugins.modules.lab_image import ARGUMENT_SPEC
 
 RELEASE = "6.1.0-56-cloud-amd64"
-GIVEN = {"suite": "bookworm", "mirror": "http://mirror.example", "packages": ["gcc"], "kernel_release": "6.12.0",
+SUITE = ARGUMENT_SPEC["suite"]["default"]
+GIVEN = {"suite": "other", "mirror": "http://mirror.example", "packages": ["gcc"], "kernel_release": "6.12.0",
          "mask": ["getty.target"], "initrd_modules": ["virtio_pci"], "authorized_key": "ssh-ed25519 AAAA other",
          "size": "4G"}
 
@@ -55,7 +56,7 @@ def programs(monkeypatch):
                 with open(path, "w") as stream:
                     stream.write(os.path.basename(path))
         return 0, ""
-    run.started, run.fail, run.error, run.suite = [], None, KeyboardInterrupt(), "trixie"
+    run.started, run.fail, run.error, run.suite = [], None, KeyboardInterrupt(), SUITE
     monkeypatch.setattr(image, "run", run)
     return run
 
@@ -151,12 +152,12 @@ def test_a_mirror_is_passed_on_and_a_failure_says_what_to_do(params, programs, m
         remedies.append(options.get("remedy")), programs(argv, timeout, **options)))
     image.act(dict(params, mirror="http://mirror.example"), False)
     argv = programs.started[0]
-    assert (argv[-3], argv[-1]) == ("trixie", "http://mirror.example")
+    assert (argv[-3], argv[-1]) == (SUITE, "http://mirror.example")
     assert "mirror" in remedies[0]
 
 
 def test_packages_of_another_suite_bring_its_source_from_the_same_mirror(params, programs, tmp_path):
-    packages = ["python3", "passt/trixie-backports", "seabios/trixie-backports"]
+    packages = ["python3", "passt/%s-backports" % SUITE, "seabios/%s-backports" % SUITE]
     image.act(dict(params, packages=packages), False)
     argv = programs.started[0]
     assert "--include=" + ",".join(packages) in argv
@@ -164,10 +165,10 @@ def test_packages_of_another_suite_bring_its_source_from_the_same_mirror(params,
     lists = tmp_path / "etc/apt/sources.list.d"
     lists.mkdir(parents=True)
     (tmp_path / "etc/apt/sources.list").write_text(
-        "deb http://mirror.example/debian trixie main\ndeb http://mirror.example/debian trixie-updates main\n")
+        "deb http://mirror.example/debian %s main\ndeb http://mirror.example/debian %s-updates main\n" % (SUITE, SUITE))
     subprocess.run(["sh", "-c", hook, "hook", str(tmp_path)], check=True, timeout=10)
     assert {path.name: path.read_text() for path in lists.iterdir()} == {
-        "trixie-backports.list": "deb http://mirror.example/debian trixie-backports main\n"}
+        SUITE + "-backports.list": "deb http://mirror.example/debian %s-backports main\n" % SUITE}
 
 
 def test_packages_of_the_suite_bring_no_further_source(params, programs):
