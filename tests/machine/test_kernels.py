@@ -53,8 +53,9 @@ def other(host):
     common = {"cache": lab.cache(), "suite": "bookworm", "mirror": lab.knob("MIRROR"), "size": "2G", "recipe": None,
               "mask": [], "initrd_modules": made["__lab_initrd_modules"], "kernel_release": None,
               "authorized_key": pathlib.Path(lab.cache(), "ssh/id_ed25519.pub").read_text().strip()}
+    packages = made["__lab_image_packages"] + made["__lab_suite_packages"]["bookworm"]
     kernel = image.act(dict(common, kind="disk", recipe=str(ROLE / "files/image"), packages=[
-        OTHER if name == OWN else name for name in made["__lab_image_packages"] + made["__lab_suite_packages"]["bookworm"]]), False)
+        OTHER if name == OWN else name for name in packages]), False)
     running = host.check("uname -r").strip()
     assert kernel["kernel_release"] != running
     root = image.act(dict(common, kind="build_root", kernel_release=kernel["kernel_release"],
