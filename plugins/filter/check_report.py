@@ -31,6 +31,7 @@ options:
         C(collection) and C(rerun). Only C(cases) is required.
       - A case has a C(name) and either C(runs), a list of dictionaries with C(sent), C(received), C(seconds),
         C(samples) and C(avg_batch), one for each of its simultaneous links, or these keys itself when it has one link.
+        C(ports), who served its passed-through ports and in which mode, is kept as it is.
       - The schema is described in full in C(REPORT.md) of the role.
     type: dict
     required: true
@@ -168,6 +169,7 @@ def judge_case(case):
         case,
         title=case.get("title") or case["name"],
         path=case.get("path") or [],
+        ports=case.get("ports") or [],
         unit=unit,
         lossless=bool(case.get("lossless")),
         baseline=case.get("baseline"),

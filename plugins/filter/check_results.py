@@ -9,6 +9,7 @@ import json
 import os
 
 import yaml
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import names
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.parameters import PARAMETERS
 
 DOCUMENTATION = r"""
@@ -24,8 +25,8 @@ options:
   _input:
     description:
       - One dictionary for each host with C(name), C(found) and C(guests) (what M(netmap.ptnet.netmap_info) returned on
-        the host and, in a loop, in its guests), C(measured) (dictionaries with C(case) and either C(sent) and
-        C(received) or C(error)), C(vms) and C(switches) as declared.
+        the host, with C(gather=programs), and, in a loop, in its guests), C(measured) (dictionaries with C(case) and
+        either C(sent) and C(received) or C(error)), C(vms) and C(switches) as declared.
     type: list
     elements: dict
     required: true
@@ -70,15 +71,44 @@ def _doubles(now, builds):
     return [kind for kind in ("netmap", "qemu") if there[kind]]
 
 
-def _machine(found, role, emulated):
+def _builds(found):
+    """The build of each kind that is in place (dict of dict)."""
+    return {kind: {key: value for key, value in rows[-1].items() if value is not None}
+            for kind, rows in (found.get("builds") or {}).items() if rows}
+
+
+def _qemu_of_host(builds, vms):
+    """The fork that is installed, unless every machine there was seen to run on another QEMU (dict)."""
+    if not builds.get("qemu") or (vms and all(vm["hypervisor"] == "distribution" for vm in vms)):
+        return {}
+    return dict(builds["qemu"], hypervisor="fork")
+
+
+def _qemu_of_guest(vm, found):
+    """The QEMU that a machine runs on (dict), empty where it was not seen.
+
+    :param vm: as netmap_info tells it (dict)
+    :param found: what it told of the host (dict)
+    """
+    if not vm.get("hypervisor"):
+        return {}
+    rows = (found.get("builds") or {}).get("qemu") or []
+    # A running machine keeps the build that it was started with, whichever is installed now.
+    build = next((row for row in rows if "/%s/" % row["identity"] in (vm["binary"] or "")), {})
+    told = {"hypervisor": vm["hypervisor"], "version": build.get("version") or vm["version"],
+            "commit": build.get("commit"), "identity": build.get("identity"),
+            "package": vm["package"] if vm["hypervisor"] == "distribution" else None}
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _machine(found, role, emulated, qemu):
     now = (found.get("parameters") or {}).get("now") or {}
-    builds = {kind: {key: value for key, value in rows[-1].items() if value is not None}
-              for kind, rows in (found.get("builds") or {}).items() if rows}
+    builds = dict(_builds(found), qemu=qemu)
     return {
         "role": role, "emulated": emulated, "kernel": found.get("kernel_release"),
         "distribution": "%s %s" % (found.get("distribution"), found.get("distribution_version")),
         "cpus": found.get("cpus"), "memory_mib": found.get("memory"),
-        "netmap": builds.get("netmap") or {}, "qemu": builds.get("qemu") or {},
+        "netmap": builds.get("netmap") or {}, "qemu": qemu,
         "doubles": _doubles(now, builds), "forbidden_calls": now.get("forbidden_calls") or 0,
         "parameters": {name: value for name, value in sorted(now.items())
                        if name in PARAMETERS and value != PARAMETERS[name].default},
@@ -97,8 +127,28 @@ def _topology(host, guests):
                          for switch in host["switches"]}, "vms": vms}
 
 
-def _case(measured):
+def _served(topology, running):
+    """Who serves each passed-through port, by machine and interface (dict of dict).
+
+    :param topology: of one host (dict)
+    :param running: its machines as netmap_info tells them, by name (dict)
+    """
+    served = {}
+    for name, vm in topology["vms"].items():
+        seen = running.get(name) or {}
+        modes = {port["ifname"]: port["mode"] for port in seen.get("ports") or []}
+        for port in [port for port in vm["ports"] if port["interface"]]:
+            served[name, port["interface"]] = {
+                "vm": name, "port": port["port"], "hypervisor": seen.get("hypervisor"),
+                "mode": modes.get(names.parse(port["port"]).kernel_name())}
+    return served
+
+
+def _case(measured, served):
     case = dict(measured["case"])
+    ends = [(case.get(side), run["port"]) for side, runs in (("sender", "send"), ("receiver", "receive"))
+            for run in case.get(runs) or []]
+    case["ports"] = [served[end] for end in ends if end in served]
     if "error" in measured:
         return dict(case, error=measured["error"])
     sent = [run for run in measured["sent"] if run["function"] == "tx"]
@@ -111,13 +161,18 @@ def _case(measured):
 def check_results(hosts, emulated=False):
     """The results of all hosts (dict); the arguments are as documented above."""
     results = {"collection": _version(), "rehearsed": False, "machines": {}, "topology": {"hosts": {}}, "cases": []}
+    served = {}
     for host in hosts:
-        guests = {guest["item"]: guest for guest in host["guests"]}
-        results["machines"][host["name"]] = _machine(host["found"], "host", emulated)
-        for name, found in guests.items():
-            results["machines"][name] = _machine(found, "guest", emulated)
+        found, guests = host["found"], {guest["item"]: guest for guest in host["guests"]}
+        running = {vm["name"]: vm for vm in found.get("vms") or []}
+        results["machines"][host["name"]] = _machine(
+            found, "host", emulated, _qemu_of_host(_builds(found), running.values()))
+        for name, seen in guests.items():
+            qemu = _qemu_of_guest(running.get(name) or {}, found)
+            results["machines"][name] = _machine(seen, "guest", emulated, qemu)
         results["topology"]["hosts"][host["name"]] = _topology(host, guests)
-        results["cases"] += [_case(measured) for measured in host["measured"]]
+        served.update(_served(results["topology"]["hosts"][host["name"]], running))
+    results["cases"] = [_case(measured, served) for host in hosts for measured in host["measured"]]
     results["rehearsed"] = any(machine["doubles"] for machine in results["machines"].values())
     return results
 

@@ -11,8 +11,8 @@ module: netmap_doctor
 short_description: Look for known failures of netmap and ptnet
 version_added: 0.1.0
 description:
-  - Judges what M(netmap.ptnet.netmap_info) reads, the services of VMs, and the kernel log, by a table of failures that
-    people really had.
+  - Judges what M(netmap.ptnet.netmap_info) reads, the services of VMs and of the processes that serve their ports, and
+    the kernel log, by a table of failures that people really had.
   - Each finding says what one notices, why, what was seen, and what to do with this collection.
   - Works on hosts and in guests, with netmap installed or not, and changes nothing.
 options:

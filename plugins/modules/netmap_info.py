@@ -22,7 +22,8 @@ options:
       - What to read beyond the rest.
       - V(builds) adds RV(abi) and RV(build), V(drift) adds RV(drift), RV(restoration) and RV(boot_conflicts),
         V(kernels) adds RV(kernels) and RV(security), V(memory) adds RV(memory_regions), V(namespaces) adds
-        RV(namespaces), V(nics) adds RV(nics), V(programs) adds RV(pipes) and RV(vms). V(all) adds everything.
+        RV(namespaces), V(nics) adds RV(nics), V(programs) adds RV(pipes), RV(vms) and RV(port_processes). V(all) adds
+        everything.
     type: list
     elements: str
     default: []
@@ -53,6 +54,20 @@ EXAMPLES = r"""
     gather: [all]
     store: /srv/netmap
   register: machine
+
+- name: Read which process has which port open, and for which virtual machine
+  netmap.ptnet.netmap_info:
+    gather: [programs]
+  register: machine
+
+- name: Stop when the port process of a virtual machine has ended, so that its ports are dead
+  ansible.builtin.assert:
+    that: machine.vms | map(attribute='port_processes') | flatten | rejectattr('state', 'eq', 'running') | length == 0
+    fail_msg: "{{ machine.vms }}"
+
+- name: Show the modes of the ports of virtual machines on the distribution's QEMU
+  ansible.builtin.debug:
+    msg: "{{ machine.vms | selectattr('hypervisor', 'eq', 'distribution') | map(attribute='ports') | flatten }}"
 
 - name: Stop when the next boot would bring something else
   ansible.builtin.assert:
@@ -295,15 +310,57 @@ pipes:
   sample:
     - {"name": "p0{1", "pid": 812, "command": "qemu-system-x86_64"}
 vms:
-  description: The virtual machines that hold netmap ports, as their command lines tell.
+  description:
+    - The virtual machines that use netmap ports, as their command lines and those of their port processes tell.
+    - C(hypervisor) is C(fork) for a QEMU that opened its ports itself and passes them through, C(distribution) for one
+      that has them from a port process, and null for one that passes nothing through. C(binary) is the file that runs.
+      C(version) and C(package) are what it says of itself, null where it is at no place of M(netmap.ptnet.ptnet_vm) or
+      was replaced since.
+    - Of its C(ports), C(pid) is the process that has the port open, C(mode) is C(automatic), C(polling) or C(notified)
+      as for M(netmap.ptnet.ptnet_vm), and null for one that is not passed through. The fork has one mode, C(notified),
+      a loop in the kernel that the guest's kicks wake (ioeventfd).
+    - Of its C(port_processes), C(state) is C(running), C(gone), or C(restarted) for one that is younger than the
+      machine. QEMU connects when it starts and never again, so only C(running) has ports, and the others need a restart
+      of the machine.
   returned: when O(gather) contains V(programs)
   type: list
   elements: dict
   sample:
     - pid: 812
       name: vm1
-      ports: [{"ifname": "p0{1", "id": "port0", "passthrough": true}]
-      devices: [{"driver": "ptnet-pci", "netdev": "port0"}]
+      hypervisor: fork
+      binary: /var/lib/netmap-ptnet/qemu/0f3a5b6c7d8e9f001122/root/opt/ptnet-qemu/bin/qemu-system-x86_64
+      version: 3.0.94
+      package: null
+      ports: [{"ifname": "p0{1", "id": "d0", "passthrough": true, "mode": "notified", "pci_ids": "qemu", "pid": 812}]
+      port_processes: []
+      devices: [{"driver": "ptnet-pci", "netdev": "d0"}]
+    - pid: 903
+      name: fw
+      hypervisor: distribution
+      binary: /usr/bin/qemu-system-x86_64
+      version: 11.1.3
+      package: Debian 1:11.1.3+ds-1~bpo13+1
+      ports:
+        - {"ifname": "vale1:fw", "id": "d0", "passthrough": true, "mode": "automatic", "pci_ids": "qemu", "pid": 890}
+      port_processes: [{"name": "fw", "pid": 890, "state": "running"}]
+      devices: [{"driver": "vfio-user-pci", "netdev": null}, {"driver": "vfio-user-pci", "netdev": null}]
+port_processes:
+  description:
+    - The port processes that run, of M(netmap.ptnet.ptnet_vm) and of M(netmap.ptnet.ptnet_port), with the ports that
+      they have open, as in RV(vms).
+    - C(vm) is the name of the virtual machine that it serves and C(vm_pid) the process of that, null while there is
+      none.
+  returned: when O(gather) contains V(programs)
+  type: list
+  elements: dict
+  sample:
+    - pid: 890
+      name: fw
+      vm: fw
+      vm_pid: 903
+      ports:
+        - {"ifname": "vale1:fw", "id": "d0", "passthrough": true, "mode": "automatic", "pci_ids": "qemu", "pid": 890}
 drift:
   description:
     - What differs between now and the next boot. C(what) is C(loaded), C(build), C(device), or C(parameter), C(port) or

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import re
-
-from ..kernel.unix import WATCH
+from ..kernel.unix import WATCH, ports_in
 from ..watch import descriptors
 from ..watch.processes import Processes
 from ..watch.service import UNIT, WatchFiles
@@ -18,8 +16,9 @@ def read(root=""):
     """What the rules judge (dict).
 
     ``stuck``: of each killed process that cannot end ``unit``, ``pid``, ``threads`` (their names) and ``ports`` (from
-    its command line); ``members``: how many processes there are to be watched; ``running``: whether the watch runs;
-    ``able`` and ``late``: what this kernel gives out, see :mod:`watch.descriptors`.
+    the command line, which the leader has lost and its threads have not); ``members``: how many processes there are to
+    be watched; ``running``: whether the watch runs; ``able`` and ``late``: what this kernel gives out, see
+    :mod:`watch.descriptors`.
 
     :param root: prefix of all paths, for tests (path)
     """
@@ -27,16 +26,12 @@ def read(root=""):
     members = processes.members()
     stuck = [(unit, pid, processes.stuck(pid)) for unit, pid in members]
     return {
-        "stuck": [{"unit": unit, "pid": pid, "ports": _ports(processes.folder(pid, threads[0])),
+        "stuck": [{"unit": unit, "pid": pid,
+                   "ports": ports_in(_text(processes.folder(pid, threads[0]) + "/cmdline").split("\0")),
                    "threads": [_text(processes.folder(pid, thread) + "/comm") for thread in threads]}
                   for unit, pid, threads in stuck if threads],
         "members": len(members), "running": WatchFiles(root).running(),
         "able": descriptors.able(), "late": descriptors.able_of_threads()}
-
-
-def _ports(folder):
-    """The ports that a command line names (list of str); the leader has lost it, its threads have not."""
-    return re.findall(r"\bifname=(?:netmap:)?([^,\0]+)", _text(folder + "/cmdline"))
 
 
 def _text(path):

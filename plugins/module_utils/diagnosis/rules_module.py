@@ -195,7 +195,7 @@ def _memory(facts):
 
 
 def _kvm(facts):
-    if facts["builds"]["qemu"] and not facts["kvm"]:
+    if (facts["builds"]["qemu"] or facts["machines"]) and not facts["kvm"]:
         yield "no /dev/kvm"
 
 
@@ -267,6 +267,6 @@ RULES = (
          "stop the users that netmap_info names, or reload: netmap_module with allow_reload", _waiting),
     Rule("memory_short", WARNING, "netmap silently makes fewer buffers than asked for",
          "the region of the NICs is larger than the memory", "lower buf_num in netmap_parameters", _memory),
-    Rule("no_kvm", WARNING, "the ptnet QEMU ends with \"Could not access KVM kernel module\"",
+    Rule("no_kvm", WARNING, "QEMU ends with \"Could not access KVM kernel module\"",
          "ptnet devices need KVM", "load kvm_intel or kvm_amd; in a VM switch on nested virtualization", _kvm),
 )

@@ -186,9 +186,8 @@ def _cut(facts):
 
 def _pci(facts):
     for machine in facts["vms"]:
-        drivers = {device["driver"] for device in machine["devices"]}
-        clash = sorted(drivers & {"qemu-xhci", "pcie-root-port"})
-        if "ptnet-pci" in drivers and clash:
+        clash = sorted({device["driver"] for device in machine["devices"]} & {"qemu-xhci", "pcie-root-port"})
+        if clash and any(port["pci_ids"] == "qemu" for port in machine["ports"]):
             yield "VM %s has %s" % (machine["name"] or machine["pid"], ", ".join(clash))
 
 
@@ -273,7 +272,7 @@ RULES = (
          "a switch has room for 252 ports", "use another switch", _ports_full),
     Rule("pci_collision", WARNING, "a guest drives a device with the wrong driver",
          "the ptnet devices have the PCI ids of qemu-xhci and pcie-root-port",
-         "leave those devices out and use machine pc, as ptnet_vm does", _pci),
+         "leave those devices out, as ptnet_vm does", _pci),
     Rule("not_passed_through", NOTE, "a VM is 30 times slower than it could be",
          "its port is emulated instead of passed through", "start the VM with ptnet_vm", _slow_device),
     Rule("port_in_namespace", WARNING, "a port is in use and no list shows it",

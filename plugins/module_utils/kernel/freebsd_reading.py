@@ -41,6 +41,13 @@ class FreeBSDReading:
     def argv(self, pid):
         return (self._system._output("ps", "-ww", "-o", "args=", "-p", str(pid)) or "").split()
 
+    def started(self, pid):
+        # Port processes are Linux's.
+        return None
+
+    def program(self, pid):
+        return None
+
     def service(self):
         return {"active": None, "result": None}
 

@@ -308,7 +308,7 @@ class Linux(Unix):
     def processes(self):
         """Processes that have /dev/netmap open or mapped: pid, command, holds, and the ports in their command lines
         (list of dict). Not our watch, which lets go when they do."""
-        found = []
+        found, node = [], self._node_in_maps()
         for pid in sorted(int(name) for name in os.listdir(self._root + "/proc") if name.isdigit()):
             folder = "%s/proc/%d" % (self._root, pid)
             holds = []
@@ -318,13 +318,26 @@ class Linux(Unix):
                         if _is_node(os.readlink("%s/fd/%s" % (folder, descriptor))):
                             holds.append("descriptor %s" % descriptor)
             with contextlib.suppress(OSError), open(folder + "/maps", encoding="utf-8", errors="replace") as stream:
-                if any(_is_node("/" + line.rstrip("\n").partition("/")[2]) for line in stream):
+                if any(_is_node("/" + line.rstrip("\n").partition("/")[2])
+                       or (line.endswith(" /\n") and line.split(None, 5)[3:5] == node) for line in stream):
                     holds.append("mapping")
             words = (self._text("/proc/%d/cmdline" % pid) or "").split("\0") if holds else []
             if holds and WATCH not in words:
                 command = " ".join(words).strip() or self._text("/proc/%d/comm" % pid) or "?"
                 found.append({"pid": pid, "command": command[:200], "holds": sorted(holds), "ports": ports_in(words)})
         return found
+
+    def _node_in_maps(self):
+        """Device and inode of the node as ``/proc/PID/maps`` writes them (list of str), None without a node.
+
+        A file that was opened below a mount is called "/" when that mount has gone: so it is with what QEMU maps after
+        its port process, which had a mount of its own, has died.
+        """
+        try:
+            status = os.stat(self._root + NODE)
+        except OSError:
+            return None
+        return ["%02x:%02x" % (os.major(status.st_dev), os.minor(status.st_dev)), str(status.st_ino)]
 
     # The machine
 

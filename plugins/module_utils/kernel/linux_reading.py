@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 
 from ..errors import PtnetError
@@ -65,6 +66,21 @@ class LinuxReading:
                 return stream.read().decode("utf-8", "replace").rstrip("\0").split("\0")
         except OSError:
             return []
+
+    def started(self, pid):
+        """When a process was started, in the kernel's ticks since the boot (int); None when it is gone."""
+        try:
+            with open("%s/proc/%d/stat" % (self._root, pid), "rb") as stream:
+                return int(stream.read().rpartition(b")")[2].split()[19])
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def program(self, pid):
+        """The file that a process runs (path), " (deleted)" behind one that was replaced; None when it is gone."""
+        try:
+            return os.readlink("%s/proc/%d/exe" % (self._root, pid))
+        except OSError:
+            return None
 
     def service(self):
         """How the unit that restores ports ended: ``active`` and ``result`` (dict of str or None)."""

@@ -16,6 +16,8 @@ NODE = "/dev/netmap"
 # The code of the service that holds duplicates of what others have open (watch/service.py).
 WATCH = "/var/lib/netmap-ptnet/watch.pyz"
 _PORT = re.compile(r"(?:^|[=,])(?:netmap:(?!//)([^,\s]+)|(vale\w*:[^,\s]+))")
+# QEMU's -netdev and the port process's --port take the kernel's own name. Other netdevs have an ifname that is no port.
+_IFNAME = re.compile(r"(?:netmap,(?:.*,)?|id=[^,]*,)ifname=(?:netmap:)?([^,\s]+)")
 
 
 class Unix:
@@ -87,7 +89,6 @@ def ports_in(words):
     """
     found = []
     for word in words:
-        for one, other in _PORT.findall(word):
-            if (one or other) not in found:
-                found.append(one or other)
-    return found
+        named = _IFNAME.match(word)
+        found += [named.group(1)] if named else [one or other for one, other in _PORT.findall(word)]
+    return list(dict.fromkeys(found))

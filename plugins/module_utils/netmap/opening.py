@@ -80,7 +80,17 @@ def users(port, processes="/proc"):
         if pid == os.getpid() or not any(named.search(word) for word in words):
             continue
         guest = [match.group(1) for match in (re.search(r"guest=([^,]+)", word) for word in words) if match]
-        offered = words[words.index("--name") + 1:][:1] if any(word.endswith("/ptnet.pyz") for word in words) else []
-        who = "VM " + guest[0] if guest else "port process " + offered[0] if offered else os.path.basename(words[0])
+        process = port_process(words)
+        who = "VM " + guest[0] if guest else "port process " + process if process else os.path.basename(words[0])
         found.append("%s (process %d)" % (who, pid))
     return found
+
+
+def port_process(words):
+    """The name of the port process that has this command line (str), None when it is another program. Pure.
+
+    :param words: its arguments (list of str)
+    """
+    if "--name" not in words or not any(word.endswith("/ptnet.pyz") for word in words):
+        return None
+    return next(iter(words[words.index("--name") + 1:]), None)

@@ -40,8 +40,7 @@ def read_subsets(subsets, system, reading, device, record, base):
     if "memory" in subsets:
         result["memory_regions"] = regions(base)
     if "programs" in subsets:
-        result.update(programs([(user, reading.argv(user["pid"])) for user in base["users"]
-                                if user["kind"] == "process"]))
+        result.update(programs(reading, base["users"]))
     if "namespaces" in subsets:
         result["namespaces"] = _namespaces(reading, device, base["loaded"])
     if "drift" in subsets:
@@ -119,38 +118,25 @@ def regions(base):
                      "current": {}} for one in base["parents"] if one["present"]]
 
 
-def programs(found):
-    """What the command lines of netmap's users tell: ``pipes`` that they hold, ``vms`` with their ports. Pure.
+def programs(reading, users):
+    """What is to be told of the processes that use netmap: ``pipes``, ``vms`` and ``port_processes`` (dict)."""
+    # Only here: it knows both QEMUs, and the port process.
+    from ..qemu import running
 
-    :param found: users with their arguments (list of pairs of dict and list of str)
-    """
-    pipes, vms = [], []
-    for user, argv in found:
-        ports = [one[len("port "):] for one in user["holds"] if one.startswith("port ")]
-        pipes += [{"name": name, "pid": user["pid"], "command": user["name"]} for name in ports
-                  if "{" in name or "}" in name]
-        if any(word.startswith("netmap,") for word in argv):
-            vms.append(_vm(user["pid"], argv))
-    return {"pipes": sorted(pipes, key=lambda one: (one["name"], one["pid"])), "vms": vms}
-
-
-def _vm(pid, argv):
-    after = {option: [_pairs(argv[index + 1]) for index, word in enumerate(argv[:-1]) if word == option]
-             for option in ("-netdev", "-device", "-name")}
-    names = [one.get("guest") or one[""] for one in after["-name"]]
-    return {"pid": pid, "name": names[0] if names else None,
-            "ports": [{"ifname": re.sub(r"^netmap:", "", one.get("ifname", "")), "id": one.get("id"),
-                       "passthrough": one.get("passthrough") == "on"}
-                      for one in after["-netdev"] if one[""] == "netmap"],
-            "devices": [{"driver": one[""], "netdev": one.get("netdev")} for one in after["-device"]]}
+    pids = [(user, user["pid"]) for user in users if user["kind"] == "process"]
+    found = running.told([running.Seen(user, reading.argv(pid), reading.started(pid), reading.program(pid))
+                          for user, pid in pids])
+    said = {binary: _said(binary) for binary in {vm["binary"] for vm in found["vms"]}}
+    for vm in found["vms"]:
+        vm.update(said[vm["binary"]])
+    return found
 
 
-def _pairs(text):
-    words = text.replace(",,", "\0").split(",")
-    pairs = dict(word.partition("=")[::2] for word in words[1:])
-    first, mark, value = words[0].partition("=")
-    return dict({key: value.replace("\0", ",") for key, value in pairs.items()}, **(
-        {"": first, first: value} if mark else {"": first}))
+def _said(binary):
+    from ..qemu.choice import PREFERRED
+    from ..qemu.program import running_version
+
+    return running_version(binary, [place for kind in PREFERRED for place in kind.BINARIES])
 
 
 def restoration(record, system, reading):

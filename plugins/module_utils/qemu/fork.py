@@ -11,6 +11,7 @@ from . import argv
 from .hypervisor import Hypervisor
 
 NETMAP = "/dev/netmap"
+DEVICE = "ptnet-pci"
 # Connects to the network process and hands QEMU the connection; newer ones connect themselves (-netdev stream).
 FILE = 3
 CONNECT = ("import os,socket,sys;s=socket.socket(socket.AF_UNIX);s.connect(sys.argv[1]);f=int(sys.argv[2]);"
@@ -52,7 +53,7 @@ class Fork(Hypervisor):
 
     @classmethod
     def objection(cls, program):
-        return None if program.has_device("ptnet-pci") else "%s has no ptnet-pci" % program.path
+        return None if program.has_device(DEVICE) else "%s has no %s" % (program.path, DEVICE)
 
     def refuse(self, vm):
         if "q35" in vm["machine"]:
@@ -82,7 +83,7 @@ class Fork(Hypervisor):
         for index, port in enumerate(vm["ports"]):
             words += ["-netdev", argv.options("netmap", id=port["id"], ifname=port["ifname"], passthrough="on",
                                               klooptx=argv.on(port["kloop_tx"]), klooprx=argv.on(port["kloop_rx"])),
-                      "-device", argv.options("ptnet-pci", netdev=port["id"], mac=port["mac"],
+                      "-device", argv.options(DEVICE, netdev=port["id"], mac=port["mac"],
                                               addr=hex(argv.PORT_SLOT + index))]
         return words + argv.boot(vm)
 

@@ -37,6 +37,12 @@ class Program:
         return found.group(1) if found else ""
 
     @property
+    def package(self):
+        """What its packager calls it, such as Debian 1:11.1.3+ds-1 (str); empty when he says nothing."""
+        found = re.search(r"version \S+ \(([^)\n]+)\)", self._ask("-version")[1])
+        return found.group(1) if found else ""
+
+    @property
     def number(self):
         """The version to compare with (tuple of int)."""
         return tuple(int(part) for part in self.version.split(".") if part)
@@ -54,3 +60,16 @@ class Program:
         if words not in self._known:
             self._known[words] = self._run([self.path, *words], _SECONDS, allowed=None) if self.there else (1, "")
         return self._known[words]
+
+
+def running_version(binary, places, program=Program):
+    """``version`` and ``package`` of a QEMU that runs (dict of str); None where they cannot be told.
+
+    What runs may be anybody's: only a program at a known place is started, and only if it is the file that runs.
+
+    :param binary: the file that runs, as the kernel says (path or None)
+    :param places: where a QEMU may be that is root's (paths)
+    :param program: makes a Program from a path
+    """
+    found = [program(place) for place in places if binary and os.path.realpath(place) == binary]
+    return {key: getattr(found[0], key) or None if found else None for key in ("version", "package")}

@@ -95,9 +95,23 @@ def newer(netmap):
 
 
 def vm(ifname="vale1:10", driver="ptnet-pci", passthrough=True, more=()):
-    return put(vms=[{"pid": 7, "name": "vm1", "ports": [{"ifname": ifname, "id": "d1", "passthrough": passthrough}],
+    return put(vms=[{"pid": 7, "name": "vm1", "port_processes": [],
+                     "ports": [{"ifname": ifname, "id": "d1", "passthrough": passthrough,
+                                "pci_ids": "qemu" if driver == "ptnet-pci" else None}],
                      "devices": [{"driver": driver, "netdev": "d1"}] + [
                          {"driver": name, "netdev": None} for name in more]}])
+
+
+def served(state="running", pci_ids="qemu", more=(), name="vm1"):
+    """A VM of the distribution's QEMU, and what became of its port process."""
+    return put(vms=[{"pid": 7, "name": name, "port_processes": [{"name": "fw", "pid": 6, "state": state}],
+                     "ports": [{"ifname": "vale1:10", "id": "d0", "passthrough": True, "pci_ids": pci_ids}],
+                     "devices": [{"driver": one, "netdev": None} for one in ("vfio-user-pci", *more)]}])
+
+
+def port_unit(active, sub="", enabled="static", result="success"):
+    return put(machines=[{"Id": "ptnet-port-fw.service", "ActiveState": active, "SubState": sub, "Result": result,
+                          "UnitFileState": enabled}])
 
 
 def unit(active, sub="", enabled="enabled", result="success"):
@@ -166,6 +180,10 @@ CASES = {
                put(kvm=False)),
     "vm_failed": (unit("activating", "auto-restart", result="exit-code"), unit("active", "running")),
     "vm_off": (unit("inactive", "dead"), unit("inactive", "dead", enabled="disabled")),
+    "ports_dead": (served("gone"), served()),
+    "port_process_failed": (port_unit("activating", "auto-restart", result="exit-code"),
+                            # It begins anew between two clients.
+                            port_unit("activating", "auto-restart", enabled="enabled")),
     "loop_stuck": (killed(True, "CPU 0/KVM"), killed(False, "CPU 0/KVM")),
     "loop_lost": (killed(False, "CPU 0/KVM", "CPU 1/KVM"), killed(True, "CPU 0/KVM")),
     "watch_off": (inside("loops", running=False), inside("loops", running=False, members=0)),
@@ -317,3 +335,36 @@ def test_stuck_threads_are_named_with_their_ports():
 
 def test_a_failed_machine_is_said_once():
     assert sorted(found(unit("failed", "failed", result="exit-code"))) == ["vm_failed"]
+
+
+@pytest.mark.parametrize(("state", "evidence"), [
+    ("gone", "VM vm1: ptnet-port-fw.service has ended"),
+    ("restarted", "VM vm1: ptnet-port-fw.service is another than the one that it was started with")])
+def test_a_machine_without_its_port_process_has_to_be_restarted(state, evidence):
+    finding = found(served(state))["ports_dead"]
+    assert (finding["severity"], finding["evidence"]) == ("error", [evidence])
+    assert "restart" in finding["fix"]
+    assert found(served(state, name=None))["ports_dead"]["evidence"][0].startswith("VM 7: ")
+
+
+def test_a_port_process_that_was_killed_is_said_once():
+    change = both(served("gone"), port_unit("failed", "failed", result="signal"))
+    assert sorted(found(change)) == ["ports_dead"]
+
+
+@pytest.mark.parametrize(("change", "ids"), [
+    (port_unit("failed", "failed", result="exit-code"), ["port_process_failed"]),
+    (port_unit("inactive", "dead", enabled="enabled"), ["vm_off"]),
+    # The process of a VM that is off, which is said of the VM.
+    (port_unit("inactive", "dead"), [])])
+def test_a_port_process_alone(change, ids):
+    assert sorted(found(change)) == ids
+
+
+def test_ports_of_either_qemu_have_ids_of_other_devices():
+    assert sorted(found(served(more=["pcie-root-port"]))) == ["pci_collision"]
+    assert found(served(more=["pcie-root-port"], pci_ids="freebsd")) == {}
+
+
+def test_machines_of_the_distribution_need_kvm_too():
+    assert sorted(found(both(put(kvm=False), unit("active", "running")))) == ["no_kvm"]

@@ -250,6 +250,19 @@ def test_processes(machine):
         {"pid": 40, "command": "thread", "holds": ["descriptor 0"], "ports": []}]
 
 
+def test_a_mapping_whose_name_went_with_its_mount_is_seen(machine):
+    # The port process opened the node below a mount of its own. When it has died the mount is gone, and QEMU, which
+    # still maps the region, shows it as "/".
+    machine.put("/dev/netmap", "")
+    node = os.stat(machine.root + "/dev/netmap")
+    line = "7f0000000000-7f0002a00000 rw-s 00000000 %02x:%02x %d                        /\n"
+    here = os.major(node.st_dev), os.minor(node.st_dev)
+    for pid, inode in ((10, node.st_ino), (20, node.st_ino + 1)):
+        machine.put("/proc/%d/cmdline" % pid, "qemu\0")
+        machine.put("/proc/%d/maps" % pid, line % (*here, inode))
+    assert [(one["pid"], one["holds"]) for one in machine.linux.processes()] == [(10, ["mapping"])]
+
+
 def test_memory(machine):
     machine.put("/proc/meminfo", "MemTotal:  2048000 kB\nMemFree: 1 kB\nMemAvailable:  1024 kB\n")
     assert (machine.linux.memory_total(), machine.linux.memory_available()) == (2048000 * 1024, 1 << 20)

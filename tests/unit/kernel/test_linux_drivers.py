@@ -172,6 +172,9 @@ def test_signatures(machine):
     (["pkt-gen", "-i", "vale1:10", "-f", "rx"], ["vale1:10"]),
     (["qemu", "-netdev", "netmap,ifname=vale1:vm,id=a", "-netdev", "netmap,id=b,ifname=netmap:p0{1"],
      ["vale1:vm", "p0{1"]),
+    (["qemu", "-netdev", "netmap,id=d0,ifname=p0{1,passthrough=on", "-netdev", "tap,id=t,ifname=tap0"], ["p0{1"]),
+    (["python3", "x.pyz", "--port", "id=d0,ifname=eth1,mac=02:00:00:00:00:01", "--port", "id=d1,ifname=vale1:a"],
+     ["eth1", "vale1:a"]),
     (["bridge", "-i", "netmap:eth1", "-i", "netmap:eth1^"], ["eth1", "eth1^"]),
     (["vi", "/tmp/netmap", "interval:3", "http://x/netmap://y"], [])])
 def test_ports_in_a_command_line(words, ports):

@@ -15,8 +15,22 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.kernel import (
     linux_nics,
 )
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.freebsd_reading import parse_ifconfig
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux_reading import LinuxReading
 from hypothesis import given
 from hypothesis import strategies as st
+
+# Processes
+
+
+def test_a_process(tmp_path):
+    reading = LinuxReading(None, str(tmp_path))
+    folder = tmp_path / "proc/7"
+    folder.mkdir(parents=True)
+    (folder / "stat").write_text("7 (a) b) c) S 1 7 7 0 -1 4194560 %s 4711 0\n" % " ".join(["0"] * 12))
+    os.symlink("/usr/bin/x", folder / "exe")
+    assert (reading.started(7), reading.program(7)) == (4711, "/usr/bin/x")
+    assert (reading.started(8), reading.program(8), reading.argv(8)) == (None, None, [])
+
 
 # The kernel log
 

@@ -51,3 +51,11 @@ def test_users_of_a_port(tmp_path):
     assert opening.users("p0{1", str(tmp_path)) == [
         "VM fw (process 11)", "pkt-gen (process 12)", "port process web (process 14)"]
     assert opening.users("p0{2", str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(("words", "name"), [
+    (["python3", "-I", "/var/lib/netmap-ptnet/ptnet.pyz", "--name", "web", "--port", "x"], "web"),
+    (["python3", "/var/lib/netmap-ptnet/ptnet.pyz", "--name"], None), (["python3", "/x/ptnet.pyz"], None),
+    (["vi", "--name", "web"], None)])
+def test_the_name_of_a_port_process(words, name):
+    assert opening.port_process(words) == name

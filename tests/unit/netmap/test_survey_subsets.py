@@ -73,17 +73,38 @@ def test_memory_regions():
     assert survey_subsets.regions(base(parameters={"now": {"buf_size": 65537}, "boot": {}}))[0]["name"] == "global"
 
 
-def test_programs():
-    argv = ["qemu-system-x86_64", "-name", "guest=vm1,debug-threads=on", "-netdev",
-            "netmap,id=d1,ifname=netmap:p0{1,passthrough=on", "-device", "ptnet-pci,netdev=d1,mac=02:00:00:00:00:01",
-            "-netdev", "user,id=u", "-device", "virtio-net-pci,netdev=u", "-netdev"]
-    qemu = {"pid": 7, "name": "qemu-system-x86_64", "holds": ["descriptor 9", "port p0{1"]}
-    tool = {"pid": 8, "name": "pkt-gen", "holds": ["port vale1:1", "port p0}1"]}
-    result = survey_subsets.programs([(qemu, argv), (tool, ["pkt-gen", "-i", "netmap:p0}1"]), (tool, [])])
-    assert [(one["name"], one["pid"]) for one in result["pipes"]] == [("p0{1", 7), ("p0}1", 8), ("p0}1", 8)]
-    assert result["vms"] == [{
-        "pid": 7, "name": "vm1", "ports": [{"ifname": "p0{1", "id": "d1", "passthrough": True}],
-        "devices": [{"driver": "ptnet-pci", "netdev": "d1"}, {"driver": "virtio-net-pci", "netdev": "u"}]}]
+class Commands:
+    """What is read of the processes that use netmap."""
+
+    ARGV = {7: ["/opt/q", "-name", "guest=vm1", "-netdev", "netmap,id=d0,ifname=vale1:1,passthrough=on", "-device",
+                "ptnet-pci,netdev=d0"], 8: ["pkt-gen", "-i", "vale1:2"]}
+
+    def argv(self, pid):
+        return self.ARGV[pid]
+
+    def started(self, _pid):
+        return 5
+
+    def program(self, pid):
+        return self.ARGV[pid][0]
+
+
+def test_programs_that_use_netmap(monkeypatch):
+    asked = []
+    monkeypatch.setattr(survey_subsets, "_said", lambda binary: asked.append(binary) or {"version": "3.0.94",
+                                                                                        "package": None})
+    users = [{"kind": "process", "pid": pid, "name": "x", "holds": []} for pid in (7, 8)]
+    users.append({"kind": "driver", "name": "ixgbe", "holds": []})
+    found = survey_subsets.read_subsets({"programs"}, None, Commands(), None, None, base(users=users))
+    assert sorted(found) == ["pipes", "port_processes", "vms"]
+    assert [(one["name"], one["hypervisor"], one["version"], one["package"]) for one in found["vms"]] == [
+        ("vm1", "fork", "3.0.94", None)]
+    assert asked == ["/opt/q"]
+
+
+def test_a_program_at_no_known_place_is_not_started():
+    # It is whatever its process says.
+    assert survey_subsets._said("/bin/false") == {"version": None, "package": None}
 
 
 def record(tmp_path, **attached):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import choice
-from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.program import Program
+from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.program import Program, running_version
 from vm_params import CURRENT, PTNET, Spoken
 
 NEW = {"version": "11.1.3", "devices": ["virtio-blk-pci", "vfio-user-pci"]}
@@ -81,9 +81,26 @@ def test_a_program_is_asked_once_for_each_thing(tmp_path):
 
     program = Program(str(path), run)
     assert (program.version, program.number) == ("11.1.3", (11, 1, 3))
+    assert program.package == "Debian 1:11.1.3+ds-1"
     assert (program.has_device("ptnet-pci"), program.has_device("vfio-user-pci")) == (True, False)
     assert not program.has_seccomp
     assert asked == [["-version"], ["-device", "help"], ["-sandbox", "on", "-version"]]
     gone = Program(str(tmp_path / "gone"), run)
     assert (gone.version, gone.number, gone.has_device("ptnet-pci"), gone.has_seccomp) == ("", (), False, False)
+    assert gone.package == ""
     assert len(asked) == 3
+
+
+def test_a_running_program_is_asked_where_it_is_still_the_file_at_a_place_of_ours(tmp_path):
+    (tmp_path / "store").write_text("")
+    (tmp_path / "qemu").symlink_to("store")
+    places = [str(tmp_path / "none"), str(tmp_path / "qemu")]
+
+    def said(binary):
+        return running_version(binary, places, lambda path: Spoken(path, version="11.1.3"))
+    assert said(str(tmp_path / "store")) == {"version": "11.1.3", "package": "Debian"}
+    # Another program, one that an upgrade has replaced since, and one that cannot be seen.
+    for binary in ("/bin/false", str(tmp_path / "store") + " (deleted)", None):
+        assert said(binary) == {"version": None, "package": None}
+    assert running_version(str(tmp_path / "store"), places, lambda path: Spoken(path)) == {
+        "version": None, "package": None}

@@ -152,3 +152,8 @@ def test_a_rehearsal_has_no_ratio_to_native():
     cases = [measured("native"), measured("b", baseline="native")]
     assert judged(*cases)["cases"][1]["ratio"] == 1
     assert judged(*cases, rehearsed=True)["cases"][1]["ratio"] is None
+
+
+def test_who_served_a_port_is_kept():
+    ports = [{"vm": "vm1", "port": "vale1:10", "hypervisor": "fork", "mode": "notified"}]
+    assert [case["ports"] for case in judged(measured(ports=ports), measured("b"))["cases"]] == [ports, []]

@@ -43,7 +43,7 @@ def test_the_receiver_gives_time_and_samples_the_sender_its_count():
                 "sent": [run("tx", 100, seconds=9.0, samples=[9]), run("tx", 200)],
                 "received": [run("rx", 90), run("rx", 180, avg_batch=7.0)]}
     (case,) = check_results([host(measured)])["cases"]
-    assert case == {"name": "a", "path": ["vm1", "hv1"], "runs": [
+    assert case == {"name": "a", "path": ["vm1", "hv1"], "ports": [], "runs": [
         {"sent": 100, "received": 90, "seconds": 3.0, "samples": [1, 2], "avg_batch": 50.0},
         {"sent": 200, "received": 180, "seconds": 3.0, "samples": [1, 2], "avg_batch": 7.0}]}
 
@@ -56,7 +56,7 @@ def test_a_case_within_one_machine_has_all_its_runs_in_one_list():
 
 def test_a_case_that_could_not_be_measured_keeps_the_reason_and_fails():
     given = check_results([host({"case": {"name": "a", "sender": "vm1"}, "error": "pkt-gen gave up"})])
-    assert given["cases"] == [{"name": "a", "sender": "vm1", "error": "pkt-gen gave up"}]
+    assert given["cases"] == [{"name": "a", "sender": "vm1", "ports": [], "error": "pkt-gen gave up"}]
     report = check_report(given)
     assert (report["verdict"], report["cases"][0]["reason"]) == ("failed", "pkt-gen gave up")
 
@@ -129,3 +129,88 @@ def test_a_double_is_told_by_the_machine(now, version, doubles):
     machine = given["machines"]["hv1"]
     assert (machine["doubles"], given["rehearsed"]) == (doubles, bool(doubles))
     assert machine["forbidden_calls"] == now.get("forbidden_calls", 0)
+
+
+BUILD = {"slot": "/opt/ptnet-qemu", "identity": "0f3a", "commit": "292a8b61", "version": "3.0.94"}
+
+
+def on_fork(name="vm1", **changes):
+    """A VM as netmap_info tells it."""
+    return dict({"name": name, "hypervisor": "fork", "version": "3.0.94", "package": None,
+                 "binary": "/var/lib/netmap-ptnet/qemu/0f3a/root/opt/ptnet-qemu/bin/qemu-system-x86_64",
+                 "ports": [{"ifname": port, "mode": "notified"} for port in ("vale1:10", "pp0{1", "pp0{2")]}, **changes)
+
+
+def on_distribution(name="vm1", **changes):
+    return on_fork(name, **dict({
+        "hypervisor": "distribution", "version": "11.1.3", "package": "Debian 1:11.1.3+ds-1~bpo13+1",
+        "binary": "/usr/bin/qemu-system-x86_64", "ports": [
+            {"ifname": "vale1:10", "mode": "automatic"}, {"ifname": "pp0{1", "mode": "polling"}]}, **changes))
+
+
+def guest(name="vm1"):
+    seen = [{"name": "ptnet%d" % index, "mac": "02:00:00:00:00:0%d" % index} for index in range(3)]
+    return dict(found(ptnet_interfaces=seen), item=name)
+
+
+def measured(sender, start, receiver, end):
+    return {"case": {"name": "a", "sender": sender, "receiver": receiver, "send": [{"port": one} for one in start],
+                     "receive": [{"port": one} for one in end]}, "error": "x"}
+
+
+def with_vms(*vms, builds=(BUILD,), measured=()):
+    return results(found=found(vms=list(vms), builds={"netmap": [], "qemu": list(builds)}), guests=[guest()],
+                   measured=list(measured))
+
+
+@pytest.mark.parametrize(("vm", "qemu", "of_host"), [
+    (on_fork(), {"hypervisor": "fork", "version": "3.0.94", "commit": "292a8b61", "identity": "0f3a"}, "0f3a"),
+    # It still runs on the build before this one.
+    (on_fork(binary="/store/9999/root/opt/ptnet-qemu/bin/q", version=None), {"hypervisor": "fork"}, "0f3a"),
+    (on_distribution(), {"hypervisor": "distribution", "version": "11.1.3",
+                         "package": "Debian 1:11.1.3+ds-1~bpo13+1"}, None),
+    (on_fork(hypervisor=None), {}, "0f3a")])
+def test_a_guest_tells_the_qemu_that_runs_it(vm, qemu, of_host):
+    machines = with_vms(vm)["machines"]
+    assert machines["vm1"]["qemu"] == qemu
+    # A fork that is installed and runs nothing says nothing of this run.
+    assert machines["hv1"]["qemu"].get("identity") == of_host
+
+
+def test_a_fork_that_is_no_build_of_ours_is_one_all_the_same():
+    assert with_vms(on_fork(), builds=())["machines"]["vm1"]["qemu"] == {"hypervisor": "fork", "version": "3.0.94"}
+
+
+def test_a_machine_on_a_double_is_rehearsed_as_its_host_is():
+    machines = with_vms(on_fork(), builds=[dict(BUILD, version="3.0.94-double")])["machines"]
+    assert (machines["hv1"]["doubles"], machines["vm1"]["doubles"]) == (["qemu"], ["qemu"])
+    # Nothing runs on it.
+    machines = with_vms(on_distribution(), builds=[dict(BUILD, version="3.0.94-double")])["machines"]
+    assert (machines["hv1"]["doubles"], machines["vm1"]["doubles"]) == ([], [])
+
+
+@pytest.mark.parametrize(("vms", "ports"), [
+    ([on_fork()], [("netmap:pp0{1", "fork", "notified"), ("netmap:pp0{2", "fork", "notified")]),
+    # The second one was declared after the machine was started.
+    ([on_distribution()], [("netmap:pp0{1", "distribution", "polling"), ("netmap:pp0{2", "distribution", None)]),
+    ([], [("netmap:pp0{1", None, None), ("netmap:pp0{2", None, None)])])
+def test_a_case_tells_who_served_its_ports_and_how(vms, ports):
+    given = with_vms(*vms, measured=[measured("vm1", ["ptnet1", "ptnet2"], "hv1", ["netmap:pp0}1", "vale1:x"])])
+    (case,) = given["cases"]
+    assert [(one["vm"], one["port"], one["hypervisor"], one["mode"]) for one in case["ports"]] == [
+        ("vm1", *port) for port in ports]
+
+
+def test_a_case_within_the_host_has_no_passed_through_port():
+    given = with_vms(on_fork(), measured=[measured("hv1", ["vale1:a"], "hv1", ["vale1:b"]), {
+        "case": {"name": "own"}, "error": "x"}])
+    assert [case["ports"] for case in given["cases"]] == [[], []]
+
+
+def test_two_machines_on_two_qemus_meet_in_a_case():
+    vms = [*VMS, {"name": "vm2", "ports": [{"port": "netmap:pp0}1"}]}]
+    there = on_distribution("vm2", ports=[{"ifname": "pp0}1", "mode": "automatic"}])
+    (case,) = results(found=found(vms=[on_fork(), there]), vms=vms, guests=[guest(), guest("vm2")],
+                      measured=[measured("vm1", ["ptnet1"], "vm2", ["ptnet0"])])["cases"]
+    assert [(one["vm"], one["hypervisor"], one["mode"]) for one in case["ports"]] == [
+        ("vm1", "fork", "notified"), ("vm2", "distribution", "automatic")]

@@ -111,8 +111,10 @@ def test_nothing_from_the_results_becomes_markup():
     results.update(generated=evil, collection=evil, rerun=evil)
     machine = results["machines"]["<script>"]
     machine.update(role=evil, kernel=evil, distribution=evil, cpus=evil, memory_mib=evil, parameters={evil: evil},
-                   netmap={"commit": evil, "version": evil, "identity": evil})
-    results["cases"][1].update(title=evil, path=[evil], error=evil, notes=[evil])
+                   netmap={"commit": evil, "version": evil, "identity": evil},
+                   qemu={"hypervisor": "distribution", "version": evil, "package": evil})
+    results["cases"][1].update(title=evil, path=[evil], error=evil, notes=[evil], ports=[
+        {"vm": evil, "port": evil, "hypervisor": evil, "mode": evil}])
     text, parsed = page(results)
     assert "script" not in parsed.tags
     assert text.count(evil) >= 12
@@ -145,3 +147,34 @@ def test_calls_that_crash_netmap_are_on_page_and_summary():
     results = dict(RESULTS, machines={"hv1": {"doubles": ["netmap"], "forbidden_calls": 1}})
     for text in (page(results)[0], render("summary.txt.j2", results)):
         assert "1 calls that would have crashed netmap" in text
+
+
+def served(*ports):
+    """The results of a run whose case of the guest has these ports (VM, hypervisor, mode)."""
+    qemus = {"fork": {"hypervisor": "fork", "version": "3.0.94", "commit": "292a8b6145726f8d", "identity": "0f3a5b"},
+             "distribution": {"hypervisor": "distribution", "version": "11.1.3", "package": "Debian 1:11.1.3+ds-1"}}
+    case = dict(RESULTS["cases"][1], ports=[
+        {"vm": name, "port": "vale1:%d" % number, "hypervisor": kind, "mode": mode}
+        for number, (name, kind, mode) in enumerate(ports)])
+    machines = {name: {"role": "guest", "qemu": qemus.get(kind, {})} for name, kind, _mode in ports}
+    return dict(RESULTS, machines=machines, cases=[RESULTS["cases"][0], case])
+
+
+def test_page_says_which_qemu_and_mode_served_a_case():
+    text, _parsed = page(served(("vm1", "fork", "notified")))
+    assert "3.0.94 of the ptnet fork 292a8b614572 build 0f3a5b" in text
+    assert "vm1: QEMU of the ptnet fork, notified" in text
+    text, _parsed = page(served(("vm1", "distribution", "automatic"), ("vm1", "distribution", "automatic")))
+    assert "11.1.3 of the distribution Debian 1:11.1.3+ds-1" in text
+    # Both ports alike are said once.
+    assert text.count("vm1: QEMU of the distribution, automatic") == 1
+    assert "“Notified”" in text
+    text, _parsed = page(served(("vm1", "fork", "notified"), ("vm2", "distribution", "polling")))
+    assert "vm1: QEMU of the ptnet fork, notified; vm2: QEMU of the distribution, polling" in text
+
+
+def test_page_says_nothing_of_a_qemu_that_was_not_seen():
+    for text in (page(served(("vm1", None, None)))[0], page(RESULTS)[0]):
+        assert "QEMU of" not in text
+        assert "“Notified”" not in text
+    assert "vm1: QEMU of the distribution" in page(served(("vm1", "distribution", None)))[0]
