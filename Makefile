@@ -30,6 +30,8 @@ help:
 #|   SNAPSHOT          no: boot machines from cold                           (default: yes)
 #|   SUITE             Debian release of the machines: bookworm, where the ptnet fork is compiled as in the HOWTO, or
 #|                     trixie, with the QEMU of its backports                (default: bookworm)
+#|   HYPERVISOR        distribution, fork, or both: a VM on each, and the ratio of the two in the report
+#|                     (default: the fork on bookworm, the distribution's on trixie)
 #|   MIRROR            Debian mirror for the lab's image                     (default: mmdebstrap's own)
 #|   CHECK_SECONDS     how long each sender sends                            (default: 3)
 #|   KEEP              yes: make test leaves its machines running            (default: no)
@@ -85,6 +87,6 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" requirements/dev.in -o requirements/dev.txt
 
-export SOURCE_NETMAP COMMIT_NETMAP SOURCE_QEMU COMMIT_QEMU FROM ACCELERATOR MEMORY CPUS SNAPSHOT SUITE
+export SOURCE_NETMAP COMMIT_NETMAP SOURCE_QEMU COMMIT_QEMU FROM ACCELERATOR MEMORY CPUS SNAPSHOT SUITE HYPERVISOR
 export MIRROR CHECK_SECONDS LAB_CACHE PYTHON VERBOSE KEEP
 export REHEARSAL NIGHTLY SEED

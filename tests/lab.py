@@ -59,6 +59,7 @@ def variables():
         "lab_cache": cache(), "lab_mirror": knob("MIRROR"),
         "lab_suite": word("SUITE", *role("meta/argument_specs.yml")["argument_specs"]["main"]["options"]["lab_suite"][
             "choices"]),
+        "lab_hypervisor": word("HYPERVISOR", "distribution", "fork", "both"),
         "lab_accelerator": word("ACCELERATOR", "auto", "kvm", "tcg"),
         "lab_memory": _number("MEMORY", 1024, 65536), "lab_cpus": _number("CPUS", 1, 64),
         "check_seconds": _number("CHECK_SECONDS", 1, 60),
@@ -125,7 +126,7 @@ def sources_unreachable(given):
     store = Store(os.path.join(cache(), "store"), "preflight")
     wanted = {}
     # The fork is compiled where it is the only one, or asked for.
-    fork = not has_qemu(given) or any(name in given for name in ("qemu_source", "qemu_commit"))
+    fork = not has_qemu(given) or given.get("lab_hypervisor") in ("fork", "both")
     for kind in ("netmap", "qemu") if fork else ("netmap",):
         source, commit = defaults("%s_build" % kind)
         wanted["SOURCE_" + kind.upper()] = (given.get(kind + "_source", source), given.get(kind + "_commit", commit))
@@ -169,7 +170,7 @@ def rehearsal(given):
           % ("\n" if reasons else ""), flush=True)
     # The double of QEMU is one of the fork; the distribution's opens ports that the double of netmap does not have.
     doubles = {"netmap_source": os.path.join(DOUBLES, "netmap"), "qemu_source": os.path.join(DOUBLES, "qemu"),
-               "qemu_hypervisor": "fork", "vms_hypervisor": "fork"}
+               "lab_hypervisor": "fork"}
     if not has_qemu(given):
         # The double of QEMU runs the distribution's.
         doubles["lab_image_packages"] = ["qemu-system-x86"]
@@ -266,7 +267,7 @@ def up():
         if reasons:
             return UNREACHABLE_STATUS
         given.update(doubles)
-        if changed_sides("%s on %s" % ("doubles" if doubles else "upstream", suite(given))):
+        if changed_sides(side(given)):
             start = "lab"
     given["check_report_folder"] = report_folder()
     skipped = STEPS[:STEPS.index(start)]
@@ -281,21 +282,27 @@ def up():
     return 2 if status else 0
 
 
-def changed_sides(side):
-    """Whether the lab's machines were for others than these sources on this suite; they are removed then (bool)."""
+def side(given):
+    """Which lab the knobs' variables make, in words that change with it (str)."""
+    return "%s on %s, QEMU: %s" % ("doubles" if given.get("netmap_source", "").startswith(DOUBLES) else "upstream",
+                                   suite(given), given.get("lab_hypervisor", "as the suite has it"))
+
+
+def changed_sides(wanted):
+    """Whether the machines of the lab were made for another :func:`side`; they are removed then (bool)."""
     path = os.path.join(cache(), "side-" + LAB)
     try:
         with open(path, encoding="utf-8") as stream:
             before = stream.read()
     except OSError:
         before = None
-    if before != side:
+    if before != wanted:
         # A loaded netmap, running machines and the image are of another side; nothing of them can be gone on with.
         remove(LAB)
     os.makedirs(cache(), mode=0o700, exist_ok=True)
     with open(path, "w", encoding="utf-8") as stream:
-        stream.write(side)
-    return before != side
+        stream.write(wanted)
+    return before != wanted
 
 
 def report_folder():

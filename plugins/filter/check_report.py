@@ -65,7 +65,8 @@ _value:
       C(emulated), C(forbidden) and C(notices) added.
     - Each case gets C(ok), C(reason), C(notes), the totals C(sent), C(received), C(lost) and C(loss),
       C(rate) and C(spread) in millions of packets a second (megabits a second where C(unit=bytes)),
-      C(avg_batch), and C(ratio) to its baseline.
+      C(avg_batch), C(ratio) to its baseline, and C(of_fork), the ratio to the same path on the ptnet QEMU where a
+      machine on the distribution's and one on that were tried.
   type: dict
   sample:
     verdict: passed
@@ -185,7 +186,25 @@ def judge_case(case):
         spread=_spread(runs),
         avg_batch=mean(batches) if batches else None,
         ratio=None,
+        of_fork=None,
     )
+
+
+def _place(case):
+    """Where a case sends, whichever machine it is (tuple), and whose QEMUs serve its ports (set of str)."""
+    vms = {port["vm"] for port in case["ports"]}
+    path = tuple("guest" if place in vms else place for place in case["path"])
+    return (path, case["runs"]), {port["hypervisor"] for port in case["ports"]}
+
+
+def _compare_qemus(cases):
+    """Where the same path was tried on both QEMUs, note the ratio of the distribution's to the fork's."""
+    placed = [(case, *_place(case)) for case in cases if case["ok"] and case["rate"]]
+    forks = {place: case["rate"] for case, place, served in placed if served == {"fork"}}
+    for case, place, served in placed:
+        if served == {"distribution"} and place in forks:
+            case["of_fork"] = case["rate"] / forks[place]
+            case["notes"].append("%.0f %% of the rate on the ptnet fork" % (100 * case["of_fork"]))
 
 
 def check_report(results):
@@ -216,6 +235,8 @@ def check_report(results):
         # A ratio to a case that proved nothing would look like a result.
         if native["ok"] and native["rate"] and case["ok"] and case["rate"] is not None:
             case["ratio"] = case["rate"] / native["rate"]
+    if not results.get("rehearsed"):
+        _compare_qemus(cases)
     machines = results.get("machines") or {}
     emulated = any(machine.get("emulated") for machine in machines.values())
     doubles = sorted({kind for machine in machines.values() for kind in machine.get("doubles") or []})

@@ -65,13 +65,17 @@ class Emulated:
 
     :param lab_name: of its lab; machines are known by it (str)
     :param tags: what of ``playbooks/lab.yml`` makes it: ``lab`` alone is bare Debian (str)
+    :param guests: whether it has the lab's virtual machines (bool)
     :param given: variables of the playbooks
     """
 
     host = "hv1"
 
-    def __init__(self, lab_name="machine", tags="lab,netmap", **given):
+    def __init__(self, lab_name="machine", tags="lab,netmap", guests=False, **given):
         self.lab_name, self.tags, self.given = lab_name, tags, given
+        self._skipped = "check" if guests else "guest,check"
+        if not guests:
+            self.given["lab_guests"] = []
         self.name = "%s-%s" % (lab_name, self.host)
         self.folder = os.path.join(lab.cache(), "machines", self.name)
         self.key = os.path.join(lab.cache(), "ssh/id_ed25519")
@@ -81,7 +85,7 @@ class Emulated:
     def create(self):
         """A fresh machine, whatever was there before; from an empty cache this makes image and builds first."""
         lab.remove(self.lab_name)
-        answer = self.playbook("playbooks/lab.yml", "--tags", self.tags, "--skip-tags", "guest,check")
+        answer = self.playbook("playbooks/lab.yml", "--tags", self.tags, "--skip-tags", self._skipped)
         assert answer, answer
         return self
 
@@ -240,7 +244,7 @@ class Emulated:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             if not os.path.exists(path):
                 pathlib.Path(path).write_text(text, "utf-8")
-        given = {**lab.variables(), **self.given, **given, "lab_name": self.lab_name, "lab_guests": []}
+        given = {**lab.variables(), **self.given, **given, "lab_name": self.lab_name}
         environment = dict(
             os.environ, ANSIBLE_CONFIG=os.path.join(lab.ROOT, "tests/ansible.cfg"), ANSIBLE_NOCOLOR="1",
             PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))

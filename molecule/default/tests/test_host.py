@@ -12,7 +12,7 @@ import yaml
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.sizing import size
 
 VARIABLES = pathlib.Path(__file__).parents[3] / "playbooks/vars/lab.yml"
-DECLARED = yaml.safe_load(VARIABLES.read_text(encoding="utf-8"))["lab_host_variables"]
+DECLARED = yaml.safe_load(VARIABLES.read_text(encoding="utf-8"))["__lab_host"]
 
 testinfra_hosts = ["netmap_hosts"]
 

@@ -55,6 +55,7 @@ OPTION_CSB = 3
 _OPTION = struct.Struct("=QIIQ")
 # struct nm_csb_atok and nm_csb_ktoa, one of each for a ring, transmit rings first.
 CSB_ENTRY = 64
+CSB_POINTERS = 8  # bytes at the start of struct nm_csb_ktoa: hwcur, hwtail
 CSB_KTOA = struct.Struct("=III")
 SLEEP_MAX = 1000000  # microseconds; netmap_sync_kloop refuses more
 

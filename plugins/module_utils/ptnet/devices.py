@@ -8,21 +8,17 @@ from __future__ import annotations
 import errno
 import os
 import threading
-import time
 
 from ..errors import PtnetError
 from ..netmap import abi
 from . import protocol, registers
-from .loop import AUTOMATIC, Loop
+from .loop import AUTOMATIC, POLLING, Loop
 from .memory import GuestMemory
 from .pci import IDS, MEMORY_BAR, MSIX_BAR, MSIX_SIZE, REGISTERS_BAR, SIZE, Config
 from .protocol import Refused
 
 _READ_WRITE = protocol.REGION_READABLE | protocol.REGION_WRITABLE
 _NONE = -1
-# A guest that switches its port on and off restarts the loop, each time a line in the kernel's log and a wait under
-# netmap's lock: so many at once, then one in a second.
-_STARTS_AT_ONCE, _START_SECONDS = 20, 1.0
 
 
 class Device:
@@ -192,8 +188,8 @@ class MemoryDevice(Device):
 class PortDevice(Device):
     """The device that lends the guest one netmap port.
 
-    Each method but :meth:`quiet` and :meth:`release` is called by the thread of its one client; the lock is for these
-    two, which others call.
+    Each method but :meth:`quiet`, :meth:`change` and :meth:`release` is called by the thread of its one client; the
+    lock is for these, which others call.
 
     :param port: the open port (opened.OpenPort)
     :param declared: ifname, id, mac (str), mode, pause, registers, pci_ids (dict)
@@ -218,7 +214,6 @@ class PortDevice(Device):
         self._lock = threading.RLock()
         self._windows = {"atok": None, "ktoa": None}
         self._eventfds = [_NONE] * self.vectors
-        self._starts = []
         self.kicks = 0
         self.loop = Loop(port, self.vectors, declared["mode"], declared["pause"], "ptnet-%s" % declared["id"], say)
 
@@ -230,6 +225,13 @@ class PortDevice(Device):
                 self.port.close()
                 self.port = None
 
+    def change(self, mode):
+        """Serve it in another mode (one of loop.MODES) from now on."""
+        with self._lock:
+            self.declared = dict(self.declared, mode=mode)
+            self.loop.mode = mode
+            self.loop.poll(mode == POLLING)
+
     def quiet(self, now):
         """Whether polling is over, by what the rings' pointers do; then the loop waits for kicks again.
 
@@ -238,9 +240,18 @@ class PortDevice(Device):
         if self.loop.mode != AUTOMATIC or not self.loop.polls:
             return
         with self._lock:
-            window = self._windows["ktoa"]
-            if self.port and self.loop.running and window and self.loop.pace.polled(now, window.read()):
+            pointers = self._pointers()
+            if self.port and self.loop.running and pointers and self.loop.pace.polled(now, pointers):
                 self.loop.poll(False)
+
+    def _pointers(self):
+        """How far the kernel is with each ring (bytes), None before it tells the guest."""
+        window = self._windows["ktoa"]
+        if not window:
+            return None
+        told = window.read()
+        # Behind these two it says whether it wants to be kicked, which changes without a packet.
+        return b"".join(told[at:at + abi.CSB_POINTERS] for at in range(0, len(told), abi.CSB_ENTRY))
 
     def status(self):
         """What it does now (dict)."""
@@ -269,10 +280,9 @@ class PortDevice(Device):
     def _effect(self, effect):
         if effect.what == "kick":
             self.kicks += 1
-            loop = self.loop
-            if loop.kick(effect.value):
+            if self.loop.kick(effect.value, self._pointers):
                 with self._lock:
-                    loop.poll(True)
+                    self.loop.poll(True)
                 self._polling()
             return
         with self._lock:
@@ -305,11 +315,6 @@ class PortDevice(Device):
             raise Refused(errno.ENXIO, "no pointers of the rings")
         if max(atok.guest, ktoa.guest) < min(atok.guest + atok.size, ktoa.guest + ktoa.size):
             raise Refused(errno.EINVAL, "pointers of the rings that overlap")
-        now = time.monotonic()
-        self._starts = [begun for begun in self._starts if now - begun < _STARTS_AT_ONCE * _START_SECONDS]
-        if len(self._starts) >= _STARTS_AT_ONCE:
-            time.sleep(_START_SECONDS)
-        self._starts.append(now)
         self.port.take_pointers(atok.address, ktoa.address)
         if self.loop.mode == AUTOMATIC:
             self.loop.poll(False)

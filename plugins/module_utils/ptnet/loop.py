@@ -27,6 +27,9 @@ PAUSE_MAX = 1000000
 _NONE = -1
 _JOIN = 5  # seconds; a stop takes milliseconds
 _SET_NAME = 15  # PR_SET_NAME of prctl(2)
+# Each begin of the loop is a line in the kernel's log and a wait under netmap's lock, and the guest can have one with
+# each message: so many at once, then one in a second.
+_BEGINS_AT_ONCE, _BEGIN_SECONDS = 20, 1.0
 
 
 class Pace:
@@ -41,18 +44,28 @@ class Pace:
     def __init__(self):
         self._kicks = collections.deque(maxlen=self.KICKS)
         self._pointers, self._since = None, 0.0
+        self._quiet = None
 
-    def kicked(self, now):
-        """A kick came. Returns whether to poll from now on (bool)."""
+    def kicked(self, now, pointers):
+        """A kick came. Returns whether to poll from now on (bool).
+
+        :param pointers: returns the rings' pointers as they are now
+        """
         self._kicks.append(now)
-        return len(self._kicks) == self.KICKS and now - self._kicks[0] <= self.WITHIN
+        if len(self._kicks) < self.KICKS or now - self._kicks[0] > self.WITHIN:
+            return False
+        # A guest that kicks and sends nothing would have the loop change over for ever.
+        return pointers() != self._quiet
 
     def polled(self, now, pointers):
         """The rings' pointers as they are now. Returns whether to wait for kicks again (bool)."""
         if pointers != self._pointers:
             self._pointers, self._since = pointers, now
             return False
-        return now - self._since >= self.QUIET
+        if now - self._since < self.QUIET:
+            return False
+        self._quiet = pointers
+        return True
 
     def changed(self):
         """The loop changed over: count from the begin."""
@@ -78,6 +91,7 @@ class Loop:
         self._polls = mode == POLLING
         self._interrupts = [_NONE] * rings
         self._thread = None
+        self._begins = []
         self.kicks = [_eventfd() for _ring in range(rings)]
 
     @property
@@ -93,11 +107,22 @@ class Loop:
     def start(self):
         """Start it; it looks at all rings first, so that nothing is lost that happened before."""
         if self._thread is None:
-            wake = [_NONE] * len(self.kicks) if self._polls else self.kicks
-            self._thread = threading.Thread(target=self._run, args=(list(zip(wake, self._interrupts)),), daemon=True)
-            self._begun = threading.Event()
-            self._thread.start()
-            self._begun.wait()
+            self._hold_up()
+            self._begin()
+
+    def _begin(self):
+        wake = [_NONE] * len(self.kicks) if self._polls else self.kicks
+        self._thread = threading.Thread(target=self._run, args=(list(zip(wake, self._interrupts)),), daemon=True)
+        self._begun = threading.Event()
+        self._thread.start()
+        self._begun.wait()
+
+    def _hold_up(self):
+        now = time.monotonic()
+        self._begins = [begun for begun in self._begins if now - begun < _BEGINS_AT_ONCE * _BEGIN_SECONDS]
+        if len(self._begins) >= _BEGINS_AT_ONCE:
+            time.sleep(_BEGIN_SECONDS)
+        self._begins.append(time.monotonic())
 
     def stop(self):
         """End it, and return when it has ended."""
@@ -117,8 +142,9 @@ class Loop:
     def restart(self):
         """Have a running loop begin anew, with the rings' pointers as they are."""
         if self.running:
+            self._hold_up()
             self.stop()
-            self.start()
+            self._begin()
 
     def interrupts(self, eventfds):
         """What it signals from now on, for each ring (list of int, -1 for nothing)."""
@@ -132,10 +158,13 @@ class Loop:
         self.pace.changed()
         self.restart()
 
-    def kick(self, ring):
-        """The guest kicked: wake the loop. Returns whether it should change over (bool)."""
+    def kick(self, ring, pointers):
+        """The guest kicked: wake the loop. Returns whether it should change over (bool).
+
+        :param pointers: returns the rings' pointers as they are now
+        """
         os.write(self.kicks[ring], _ONE)
-        return self.mode == AUTOMATIC and not self._polls and self.pace.kicked(time.monotonic())
+        return self.mode == AUTOMATIC and not self._polls and self.pace.kicked(time.monotonic(), pointers)
 
     _stopping = False
     _begun = None

@@ -23,6 +23,7 @@ from ..netmap import opened
 from ..netmap.changes import ChangeableDevice
 from . import layout, port_options
 from .devices import MemoryDevice, PortDevice
+from .loop import MODES
 from .server import Server
 
 # This file and all that it imports on Linux, below module_utils.
@@ -48,13 +49,12 @@ class Process:
         self._device = ChangeableDevice(platform().driver_of)
         self._interfaces = platform().interfaces()
         self._ended = False
+        found = [(self._open(declared["ifname"]), declared) for declared in ports]
         self._server = Server(self._say)
-        self.ports = []
+        self.ports = [PortDevice(port, declared, self._say, self._server.wake) for port, declared in found]
         regions = {}
-        for declared in ports:
-            port = self._open(declared["ifname"])
+        for port, declared in found:
             regions.setdefault(layout.region(declared["ifname"]), (port, declared))
-            self.ports.append(PortDevice(port, declared, self._say, self._server.wake))
         memories = [MemoryDevice(port.pools, opened.open_region(self._device, port.shape["mem_id"]),
                                  declared["registers"], declared["pci_ids"])
                     for port, declared in regions.values()]
@@ -92,13 +92,17 @@ class Process:
         self._ended = True
 
     def _control(self, connection):
-        """One line of JSON in, one out: ``{"release": "d1"}`` gives a port back, anything else is a look."""
+        """One line of JSON in, one out: ``{"release": "d1"}`` gives a port back, ``{"mode": "polling"}`` changes the
+        mode of all ports until the process ends, anything else is a look."""
         with contextlib.closing(connection), contextlib.suppress(OSError, ValueError, RecursionError):
             connection.settimeout(1)
             asked = json.loads(connection.recv(_CONTROL_MAX) or b"{}")
+            asked = asked if isinstance(asked, dict) else {}
             for port in self.ports:
-                if isinstance(asked, dict) and asked.get("release") == port.declared["id"]:
+                if asked.get("release") == port.declared["id"]:
                     port.release()
+                if asked.get("mode") in MODES:
+                    port.change(asked["mode"])
             connection.sendall(json.dumps([port.status() for port in self.ports]).encode() + b"\n")
 
 

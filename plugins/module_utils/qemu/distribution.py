@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import os
+
 from ..errors import PtnetError
 from ..ptnet import archive, layout, managers, port_options, unit
 from . import argv
 from .hypervisor import Hypervisor
 
 OLDEST = (10, 1)
+MEMORY = "/run/ptnet-memory"  # where the guest's memory is a file
+HUGE_PAGE = 2  # MiB
+_HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage"  # not there: the kernel was built without (tmpfs(5))
 # The chipset of q35 has its LPC bridge at 0x1f, where the sixteenth port would be.
 Q35_PORTS = 15
 
@@ -59,10 +64,12 @@ class Distribution(Hypervisor):
 
     def vector(self, vm):
         # The port process reads and writes the guest's memory, so it is a file that both map. Without share=on the
-        # ports come up and no packet ever arrives.
+        # ports come up and no packet ever arrives. A memfd would have small pages (shmem_enabled is "never" as Linux
+        # comes), and where it is not aligned the file has them too.
         words = [self.program.path, *argv.SANDBOX, *argv.machine(
             vm, ["-m", str(vm["memory"]), "-object",
-                 argv.options("memory-backend-memfd", id="ram", size="%dM" % vm["memory"], share="on")],
+                 argv.options("memory-backend-file", id="ram", size="%dM" % vm["memory"], share="on",
+                              mem_path=MEMORY, align="%dM" % HUGE_PAGE)],
             # Each look at the HPET ends in QEMU's main loop, and guests have better clocks.
             memory_backend="ram", hpet="off")]
         if vm["firmware"]:
@@ -92,8 +99,11 @@ class Distribution(Hypervisor):
         return archive.wanted()
 
     def fence(self, vm, group_of):
-        # A network of its own unless QEMU itself is the network.
-        return {"devices": [], "groups": [], "directives": {}}
+        options = ["mode=1777", "size=%dM" % (vm["memory"] + HUGE_PAGE), "nosuid", "nodev", "noexec"]
+        if os.path.exists(_HUGE_PAGES):
+            options.append("huge=always")
+        # Nobody else sees it: it is mounted for the processes of this unit alone.
+        return {"devices": [], "groups": [], "tmpfs": ["%s:%s" % (MEMORY, ",".join(options))], "directives": {}}
 
     @staticmethod
     def _devices(vm):

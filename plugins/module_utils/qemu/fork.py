@@ -101,5 +101,5 @@ class Fork(Hypervisor):
     def fence(self, vm, group_of):
         # A VALE switch belongs to the network namespace of who opens its port.
         return {"devices": [NETMAP] if vm["ports"] else [],
-                "groups": [group_of(NETMAP)] if vm["ports"] else [],
+                "groups": [group_of(NETMAP)] if vm["ports"] else [], "tmpfs": [],
                 "directives": {"PrivateNetwork": None}}

@@ -72,7 +72,8 @@ class Hypervisor(abc.ABC):
         """What QEMU's unit needs beyond the base of :mod:`sandbox`.
 
         :param group_of: the group that may use a device node (function of a path)
-        :returns: ``devices`` and ``groups`` (lists of str) and ``directives`` (dict for :func:`sandbox.directives`)
+        :returns: ``devices``, ``groups``, and ``tmpfs``, as TemporaryFileSystem takes them (lists of str), and
+            ``directives`` (dict for :func:`sandbox.directives`)
         """
 
     @abc.abstractmethod

@@ -113,7 +113,7 @@ def _fence(vm, helpers, fence):
     read_binds = [helper["directory"] for helper in helpers] + [path for path in reads if path]
     exceptions = {
         "ProtectHome": "tmpfs",
-        "TemporaryFileSystem": "/run:ro",
+        "TemporaryFileSystem": ["/run:ro", *fence["tmpfs"]],
         "ReadWritePaths": vm["directory"],
         "BindPaths": [_bound(path) for path in dict.fromkeys(binds)],
         "BindReadOnlyPaths": [_bound(path) for path in dict.fromkeys(read_binds) if path not in binds],

@@ -15,7 +15,7 @@ import pytest
 import vfio_user
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import opened
-from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import devices, port_options
+from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import devices, loop, port_options
 from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet.protocol import Message, Refused
 from fake_opened import HDR_SET, MEMORY, POINTERS, START
 from guest import ATOK, ATOK_HIGH, ATOK_LOW, CONTROL, CREATE, DELETE, HEADER, KICKS, KTOA, KTOA_HIGH, KTOA_LOW, eventfd
@@ -182,15 +182,35 @@ def test_an_error_of_netmap_is_the_guests_answer(device, guest, said):
     assert "d0: netmap refused to take the rings' pointers of vale1:10" in said[0]
 
 
-def test_many_starts_are_held_up(device, guest, monkeypatch):
-    slept = []
-    monkeypatch.setattr(devices.time, "sleep", slept.append)
+@pytest.fixture
+def slept(monkeypatch):
+    """The limit of guests, and how long somebody was held up (list of float)."""
+    waits = []
+    monkeypatch.setattr(loop, "_BEGIN_SECONDS", 1.0)
+    monkeypatch.setattr(loop.time, "sleep", waits.append)
+    return waits
+
+
+def test_many_starts_are_held_up(device, guest, slept):
     guest.pointers(ATOK, KTOA)
     for _start in range(50):
         assert guest.control(CREATE) == 0
         assert guest.control(DELETE) == 0
     assert slept == [1.0] * 30
     assert log(device).count(START) <= 50
+
+
+def test_many_new_interrupts_are_held_up(device, guest, slept):
+    """Each has the loop begin anew, and comes as fast as a hostile QEMU sends messages."""
+    guest.pointers(ATOK, KTOA)
+    assert guest.control(CREATE) == 0
+    with contextlib.ExitStack() as stack:
+        for _change in range(50):
+            made = eventfd()
+            stack.callback(os.close, made)
+            guest.irqs([made])
+    assert slept == [1.0] * 31
+    guest.control(DELETE)
 
 
 # Interrupts

@@ -224,7 +224,16 @@ def test_a_look_and_a_release(serve, tmp_path, netmap):
     assert serve(act) == 0
 
 
-@pytest.mark.parametrize("text", [b"{", b"\xff", b"[" * 4096, b"null", b"[1]", b'{"release": ["d0"]}', b"{}" * 3000])
+def test_the_mode_is_changed_under_way(serve, tmp_path):
+    def visit(_process):
+        for mode, polls in (("polling", True), ("automatic", False), ("polling", True), ("notified", False)):
+            assert {(one["mode"], one["polls"]) for one in ask(tmp_path, {"mode": mode})} == {(mode, polls)}
+            assert ask(tmp_path, {"mode": "fast"}) == ask(tmp_path, {})
+    assert serve(visit) == 0
+
+
+@pytest.mark.parametrize("text", [b"{", b"\xff", b"[" * 4096, b"null", b"[1]", b'{"release": ["d0"]}', b'{"mode": [{}]}',
+                                  b"{}" * 3000])
 def test_nonsense_on_the_control_socket(serve, tmp_path, text):
     def act(process):
         with contextlib.suppress(OSError):

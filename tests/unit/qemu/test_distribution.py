@@ -10,6 +10,7 @@ import json
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import archive
+from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import distribution
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.distribution import Distribution
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +29,8 @@ def devices(words):
 def test_the_memory_is_one_that_the_port_process_can_map():
     words = vector(memory=1024)
     assert values(words, "-machine") == ["pc,accel=kvm,memory-backend=ram,hpet=off"]
-    assert values(words, "-object") == ["memory-backend-memfd,id=ram,size=1024M,share=on"]
+    assert values(words, "-object") == [
+        "memory-backend-file,id=ram,size=1024M,share=on,mem-path=/run/ptnet-memory,align=2M"]
     assert values(words, "-m") == ["1024"]
     assert values(words, "-sandbox") == ["on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
 
@@ -102,6 +104,10 @@ def test_the_port_process_belongs_to_the_vm_and_lets_its_group_in():
     assert archive.PATH in hypervisor(Distribution).files()
 
 
-def test_qemu_itself_gets_no_device_of_netmap_and_no_network():
+@pytest.mark.parametrize(("there", "huge"), [("/", ",huge=always"), ("/absent", "")])
+def test_qemu_itself_gets_no_device_of_netmap_and_no_network(monkeypatch, there, huge):
+    monkeypatch.setattr(distribution, "_HUGE_PAGES", there)
     vm = defined(Distribution, ports=[port("vale1:10")])
-    assert hypervisor(Distribution).fence(vm, str) == {"devices": [], "groups": [], "directives": {}}
+    assert hypervisor(Distribution).fence(vm, str) == {
+        "devices": [], "groups": [], "directives": {},
+        "tmpfs": ["/run/ptnet-memory:mode=1777,size=514M,nosuid,nodev,noexec" + huge]}

@@ -49,7 +49,8 @@ def test_it_gives_up_system_calls_where_it_was_built_to():
 
 def test_it_has_a_port_opened_as_one_of_a_group_and_the_switches_of_the_host():
     fence = hypervisor().fence(defined(ports=[port("vale1:1")]), lambda path: path.upper())
-    assert fence == {"devices": ["/dev/netmap"], "groups": ["/DEV/NETMAP"], "directives": {"PrivateNetwork": None}}
+    assert fence == {"devices": ["/dev/netmap"], "groups": ["/DEV/NETMAP"], "tmpfs": [],
+                     "directives": {"PrivateNetwork": None}}
     assert hypervisor().fence(defined(), str)["devices"] == []
     assert hypervisor().ports(defined(ports=[port("vale1:1")]), "/usr/bin/python3") is None
     assert hypervisor().files() == {}

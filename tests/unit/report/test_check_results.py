@@ -214,3 +214,22 @@ def test_two_machines_on_two_qemus_meet_in_a_case():
                       measured=[measured("vm1", ["ptnet1"], "vm2", ["ptnet0"])])["cases"]
     assert [(one["vm"], one["hypervisor"], one["mode"]) for one in case["ports"]] == [
         ("vm1", "fork", "notified"), ("vm2", "distribution", "automatic")]
+
+
+def test_two_qemus_on_the_same_path_are_compared():
+    vms = [{"name": name, "ports": [{"port": "vale1:%d" % number}]} for number, name in ((10, "vm1"), (11, "vm2"))]
+    seen = [{"name": "ptnet0", "mac": "02:00:00:00:00:01"}]
+    running = [{"pid": 1, "name": name, "hypervisor": hypervisor, "binary": None, "version": "1", "package": None,
+                "ports": [{"ifname": "vale1:%d" % number, "mode": "notified"}]}
+               for number, name, hypervisor in ((10, "vm1", "distribution"), (11, "vm2", "fork"))]
+    measured = [{"case": case, "sent": [run("tx", 1000)],
+                 "received": [run("rx", 600 if case["receiver"] == "vm1" else 800)]}
+                for case in traffic_cases(vms, "hv1", ["vm1", "vm2"])]
+    report = check_report(check_results([host(
+        *measured, vms=vms, found=found(vms=running),
+        guests=[dict(found(ptnet_interfaces=seen), item=name) for name in ("vm1", "vm2")])]))
+    assert {case["name"]: case["of_fork"] for case in report["cases"]} == {
+        "hv1-vale1-native": None, "vale1-10-vm1-to-hv1": 1.0, "vale1-10-hv1-to-vm1": 0.75,
+        "vale1-11-vm2-to-hv1": None, "vale1-11-hv1-to-vm2": None}
+    assert [note for case in report["cases"] for note in case["notes"]] == [
+        "100 % of the rate on the ptnet fork", "75 % of the rate on the ptnet fork"]

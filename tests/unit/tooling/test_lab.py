@@ -19,7 +19,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetEr
 
 ROOT = pathlib.Path(__file__).parents[3]
 KNOBS = ("SOURCE_NETMAP", "COMMIT_NETMAP", "SOURCE_QEMU", "COMMIT_QEMU", "FROM", "ACCELERATOR", "MEMORY", "CPUS",
-         "SNAPSHOT", "MIRROR", "CHECK_SECONDS", "SUITE", "LAB_CACHE", "VERBOSE", "REHEARSAL")
+         "SNAPSHOT", "MIRROR", "CHECK_SECONDS", "SUITE", "HYPERVISOR", "LAB_CACHE", "VERBOSE", "REHEARSAL")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_without_knobs_the_roles_defaults_count(lab, tmp_path, monkeypatch):
     ("ACCELERATOR", "tcg", "lab_accelerator", "tcg"),
     ("SNAPSHOT", "no", "lab_snapshot", False),
     ("SNAPSHOT", "yes", "lab_snapshot", True),
-    ("SUITE", "bookworm", "lab_suite", "bookworm"),
+    ("SUITE", "bookworm", "lab_suite", "bookworm"), ("HYPERVISOR", "both", "lab_hypervisor", "both"),
     ("MIRROR", "http://mirror.example/debian", "lab_mirror", "http://mirror.example/debian"),
     ("SOURCE_NETMAP", "https://example.org/netmap.git", "netmap_source", "https://example.org/netmap.git"),
     ("COMMIT_NETMAP", "v1", "netmap_commit", "v1"),
@@ -90,13 +90,13 @@ def test_a_source_beside_the_caller_is_found_from_elsewhere(lab, tmp_path, monke
 
 
 def test_every_variable_is_one_that_a_role_or_the_labs_playbook_reads(lab, monkeypatch):
-    for name, text in zip(KNOBS, ("a", "b", "c", "d", "lab", "tcg", "2048", "2", "no", "e", "3", "trixie")):
+    for name, text in zip(KNOBS, ("a", "b", "c", "d", "lab", "tcg", "2048", "2", "no", "e", "3", "trixie", "both")):
         monkeypatch.setenv(name, text)
     read = (ROOT / "playbooks/vars/lab.yml").read_text()
     for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
         read += " ".join(yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"])
     given = lab.variables()
-    assert len(given) == 12
+    assert len(given) == 13
     assert [name for name in given if not re.search(r"\b%s\b" % name, read)] == []
 
 
@@ -145,8 +145,9 @@ def test_every_suite_has_its_packages_and_one_of_them_is_the_default(lab):
 
 @pytest.mark.parametrize(("given", "kinds"), [
     ({"lab_suite": "trixie"}, ["NETMAP"]), ({"lab_suite": "bookworm"}, ["NETMAP", "QEMU"]),
-    ({"lab_suite": "trixie", "qemu_source": "https://example.org/qemu.git"}, ["NETMAP", "QEMU"]),
-    ({"lab_suite": "trixie", "qemu_commit": "v1"}, ["NETMAP", "QEMU"])])
+    ({"lab_suite": "trixie", "lab_hypervisor": "fork"}, ["NETMAP", "QEMU"]),
+    ({"lab_suite": "trixie", "lab_hypervisor": "both"}, ["NETMAP", "QEMU"]),
+    ({"lab_suite": "trixie", "lab_hypervisor": "distribution"}, ["NETMAP"])])
 def test_the_forks_source_is_looked_for_where_it_is_compiled(lab, monkeypatch, given, kinds):
     monkeypatch.setattr(lab, "unreachable", lambda *_arguments: "no such host")
     assert list(lab.sources_unreachable(given)) == ["SOURCE_" + kind for kind in kinds]
@@ -263,7 +264,7 @@ def test_the_last_line_goes_by_what_the_machines_told(lab, monkeypatch, capsys, 
 def test_from_skips_the_steps_before_it(lab, monkeypatch, start, arguments, looked_for):
     ran, asked = [], []
     played(lab, monkeypatch, "passed")
-    lab.changed_sides("upstream on " + lab.suite({}))
+    lab.changed_sides(lab.side({}))
     play = lab.play
     monkeypatch.setattr(lab, "unreachable", lambda *one: asked.append(one))
     monkeypatch.setattr(lab, "play", lambda *words: ran.append((words[0], words[2:])) or play(*words))
