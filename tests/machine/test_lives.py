@@ -13,34 +13,32 @@ import os
 
 import emulated
 import pytest
+from ansible_collections.netmap.ptnet.plugins.filter.check_report import STRAYS
 
 pytestmark = pytest.mark.skipif(not emulated.nightly(), reason="takes an hour: NIGHTLY=yes")
 
 LIVES = int(os.environ.get("LIVES") or 20)
 FREE = 1.0  # seconds
-# Both have the same two kinds of ports, see playbooks/vars/lab.yml.
-VMS = {"vm1": ("vale1:10", "pp0{1"), "vm2": ("vale1:11", "pp0{3")}
 
 
-@pytest.fixture(scope="module")
-def lab():
-    one = emulated.Emulated("lives", tags="lab,host,guest", guests=True, lab_suite="trixie", lab_hypervisor="both")
+@pytest.fixture(scope="module", params=["distribution", "fork"])
+def lab(request):
+    """A host with one VM: two guests at once are more than the emulator bears (README of role lab)."""
+    one = emulated.Emulated("lives", tags="lab,host,guest", guests=True, lab_suite="trixie",
+                            lab_hypervisor=request.param)
     try:
         yield one.create()
     finally:
         one.remove()
 
 
-@pytest.mark.parametrize("vm", VMS)
-def test_each_life_ends_with_free_ports_and_the_next_one_carries(lab, vm):
-    for name in VMS:
-        unit = "/etc/systemd/system/ptnet-vm-%s.service" % name
-        # A shell instead of systemd: a guest is there in a tenth of the time.
-        lab.check("systemctl stop %s && sed -i 's# init=/bin/sh##; s#root=/dev/vda #&init=/bin/sh #' %s && "
-                  "systemctl daemon-reload" % (os.path.basename(unit), unit))
+def test_each_life_ends_with_free_ports_and_the_next_one_carries(lab):
+    # A shell instead of systemd: a guest is there in a tenth of the time.
+    lab.check("systemctl stop ptnet-vm-vm1 && "
+              "sed -i 's#root=/dev/vda #&init=/bin/sh #' /etc/systemd/system/ptnet-vm-vm1.service")
     lab.equip()
-    process = lab.begin("PYTHONPATH=%s python3 -m lives %s %d %d '%s' '%s' '%s'" % (
-        emulated.CODE, vm, LIVES, emulated.seed(), *VMS[vm], json.dumps(emulated.HURT)))
+    process = lab.begin("PYTHONPATH=%s python3 -m lives vm1 %d %d vale1:10 'pp0{1' '%s'" % (
+        emulated.CODE, LIVES, emulated.seed(), json.dumps(emulated.HURT)))
     lives = []
     for line in process.stdout:
         print(line, end="")
@@ -50,5 +48,7 @@ def test_each_life_ends_with_free_ports_and_the_next_one_carries(lab, vm):
     assert len(lives) == LIVES
     assert [life for life in lives if "wrong" in life or life["kernel"] or (life["free"] or 0) > FREE] == []
     for life in lives:
-        assert life["carried"]["pipe out"] == life["carried"]["pipe in"] == 20000, life
+        # A pipe loses nothing; the guest's own stack may have said something before the port was ours.
+        assert 20000 <= life["carried"]["pipe out"] <= 20000 + STRAYS, life
+        assert life["carried"]["pipe in"] == 20000, life
         assert min(life["carried"].values()) >= 1000, life

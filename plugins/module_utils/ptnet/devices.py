@@ -50,6 +50,10 @@ class Device:
             raise Refused(errno.EOPNOTSUPP, "command %d" % message.command)
         return handler(self, message.body, descriptors)
 
+    def kicked(self, _offset):
+        """Take a kick, the short way. Returns whether a write to that offset (int or None) of the registers is one."""
+        return False
+
     def reset(self):
         """As after power-on."""
         self._config.reset()
@@ -215,6 +219,7 @@ class PortDevice(Device):
         self._windows = {"atok": None, "ktoa": None}
         self._eventfds = [_NONE] * self.vectors
         self.kicks = 0
+        self._rings = {registers.KICKS + 4 * ring: ring for ring in range(self.vectors)}
         self.loop = Loop(port, self.vectors, declared["mode"], declared["pause"], "ptnet-%s" % declared["id"], say)
 
     def release(self):
@@ -225,12 +230,12 @@ class PortDevice(Device):
                 self.port.close()
                 self.port = None
 
-    def change(self, mode):
-        """Serve it in another mode (one of loop.MODES) from now on."""
+    def change(self, declared):
+        """Serve it from now on in the mode, and with the pause, of another declaration (dict)."""
         with self._lock:
-            self.declared = dict(self.declared, mode=mode)
-            self.loop.mode = mode
-            self.loop.poll(mode == POLLING)
+            self.declared = declared
+            self.loop.mode, self.loop.pause = declared["mode"], declared["pause"]
+            self.loop.poll(self.loop.mode == POLLING)
 
     def quiet(self, now):
         """Whether polling is over, by what the rings' pointers do; then the loop waits for kicks again.
@@ -243,6 +248,20 @@ class PortDevice(Device):
             pointers = self._pointers()
             if self.port and self.loop.running and pointers and self.loop.pace.polled(now, pointers):
                 self.loop.poll(False)
+
+    def kicked(self, offset):
+        ring = self._rings.get(offset)
+        if ring is None:
+            return False
+        self._kick(ring)
+        return True
+
+    def _kick(self, ring):
+        self.kicks += 1
+        if self.loop.kick(ring, self._pointers):
+            with self._lock:
+                self.loop.poll(True)
+            self._polling()
 
     def _pointers(self):
         """How far the kernel is with each ring (bytes), None before it tells the guest."""
@@ -279,11 +298,7 @@ class PortDevice(Device):
 
     def _effect(self, effect):
         if effect.what == "kick":
-            self.kicks += 1
-            if self.loop.kick(effect.value, self._pointers):
-                with self._lock:
-                    self.loop.poll(True)
-                self._polling()
+            self._kick(effect.value)
             return
         with self._lock:
             code = 0

@@ -85,8 +85,8 @@ class Loop:
     """
 
     def __init__(self, port, rings, mode, pause, name, say):
-        self._port, self._pause, self._name, self._say = port, pause, name, say
-        self.mode = mode
+        self._port, self._name, self._say = port, name, say
+        self.mode, self.pause = mode, pause
         self.pace = Pace()
         self._polls = mode == POLLING
         self._interrupts = [_NONE] * rings
@@ -176,7 +176,7 @@ class Loop:
         self._begun.set()
         while not self._stopping:
             try:
-                self._port.loop(eventfds, self._pause)
+                self._port.loop(eventfds, self.pause)
             except PtnetError as error:
                 self._say("%s: the loop ended: %s" % (self._name, error))
                 return

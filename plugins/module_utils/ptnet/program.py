@@ -23,7 +23,6 @@ from ..netmap import opened
 from ..netmap.changes import ChangeableDevice
 from . import layout, port_options
 from .devices import MemoryDevice, PortDevice
-from .loop import MODES
 from .server import Server
 
 # This file and all that it imports on Linux, below module_utils.
@@ -92,8 +91,8 @@ class Process:
         self._ended = True
 
     def _control(self, connection):
-        """One line of JSON in, one out: ``{"release": "d1"}`` gives a port back, ``{"mode": "polling"}`` changes the
-        mode of all ports until the process ends, anything else is a look."""
+        """One line of JSON in, one out: ``{"release": "d1"}`` gives a port back, ``{"mode": "polling", "pause":
+        50}`` changes the mode of all ports until the process ends, anything else is a look."""
         with contextlib.closing(connection), contextlib.suppress(OSError, ValueError, RecursionError):
             connection.settimeout(1)
             asked = json.loads(connection.recv(_CONTROL_MAX) or b"{}")
@@ -101,8 +100,10 @@ class Process:
             for port in self.ports:
                 if asked.get("release") == port.declared["id"]:
                     port.release()
-                if asked.get("mode") in MODES:
-                    port.change(asked["mode"])
+                if "mode" in asked:
+                    pace = {option: asked[option] for option in ("mode", "pause") if option in asked}
+                    with contextlib.suppress(PtnetError):
+                        port.change(port_options.check(dict(port.declared, **pace)))
             connection.sendall(json.dumps([port.status() for port in self.ports]).encode() + b"\n")
 
 

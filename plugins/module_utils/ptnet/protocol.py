@@ -45,6 +45,7 @@ _IRQ_SET = struct.Struct("<IIIII")
 _MAP = struct.Struct("<IIQQQ")
 _UNMAP = struct.Struct("<IIQQ")
 _ACCESS = struct.Struct("<QII")
+_POSTED = struct.Struct("<HHIIIQIII")  # the header, an access, 32 bits
 _WORD = 1 << 64
 
 
@@ -82,6 +83,17 @@ def wanted(buffer, have, begin=0):
     if not HEADER.size <= size <= MESSAGE_MAX:
         raise ProtocolError("a message of %d bytes" % size)
     return size
+
+
+def posted(buffer, begin, size):
+    """The offset in region 0 (int) where a message writes 32 bits that nobody is told of, None for any other message.
+
+    Kicks are such messages, and each of thousands a second comes through here.
+    """
+    if size != _POSTED.size:
+        return None
+    _number, command, _size, flags, _error, offset, region, count, _data = _POSTED.unpack_from(buffer, begin)
+    return offset if command == REGION_WRITE and flags == NO_REPLY and region == 0 and count == 4 else None
 
 
 def read(buffer, begin, size):

@@ -75,6 +75,10 @@ class Client(threading.Thread):
                 begin = 0
                 size = protocol.wanted(buffer, have)
                 while size and begin + size <= have and not self._ending:
+                    if self._greeted and not waiting and self._device.kicked(protocol.posted(buffer, begin, size)):
+                        begin += size
+                        size = protocol.wanted(buffer, have, begin)
+                        continue
                     message = protocol.read(buffer, begin, size)
                     begin += size
                     # Descriptors end a reading (unix_stream_read_generic in Linux): they are the last message's.

@@ -232,8 +232,8 @@ def test_the_mode_is_changed_under_way(serve, tmp_path):
     assert serve(visit) == 0
 
 
-@pytest.mark.parametrize("text", [b"{", b"\xff", b"[" * 4096, b"null", b"[1]", b'{"release": ["d0"]}', b'{"mode": [{}]}',
-                                  b"{}" * 3000])
+@pytest.mark.parametrize("text", [b"{", b"\xff", b"[" * 4096, b"null", b"[1]", b'{"release": ["d0"]}',
+                                  b'{"mode": [{}]}', b'{"mode": "polling", "pause": "long"}', b"{}" * 3000])
 def test_nonsense_on_the_control_socket(serve, tmp_path, text):
     def act(process):
         with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ import random
 import resource
 import socket
 import stat
+import struct
 import threading
 import time
 
@@ -21,7 +22,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import server a
 from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet.protocol import Refused
 from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet.server import Server
 from guest import eventfd
-from vfio_user import GET_INFO, HEADER, NO_REPLY, READ, RESET, SET_IRQS, VERSION, Client, Closed
+from vfio_user import GET_INFO, HEADER, NO_REPLY, READ, RESET, SET_IRQS, VERSION, WRITE, Client, Closed
 
 MAX = 8192
 
@@ -32,6 +33,11 @@ class FakeDevice:
     def __init__(self):
         self.asked, self.got, self.gone = [], [], 0
         self.pause = 0
+        self.kicks = []
+
+    def kicked(self, offset):
+        self.kicks.append(offset)
+        return offset == 128
 
     def answer(self, message, descriptors):
         self.asked.append((message.command, message.body))
@@ -159,6 +165,24 @@ def test_posted_messages_are_not_answered(serving, client, wait):
     client.send(READ, b"descriptor", flags=NO_REPLY)
     assert client.ask(GET_INFO, b"asked").body == b"asked"
     assert len(serving.device.asked) == 4
+
+
+def test_kicks_go_the_short_way(serving, client):
+    """And nothing else does: what is answered, is no kick, or comes before the greeting."""
+    def write(offset, region=0, data=b"kick", flags=NO_REPLY):
+        client.send(WRITE, struct.pack("<QII", offset, region, len(data)) + data, flags=flags)
+    for given in ((128,), (128, 1), (132,), (128, 0, b"kicked!!"), (128, 0, b"kick", 0x30), (128,)):
+        write(*given)
+    assert client.ask(GET_INFO, b"asked").body == b"asked"
+    assert [offset for offset in serving.device.kicks if offset is not None] == [128, 132, 128]
+    assert [command for command, _body in serving.device.asked] == [WRITE] * 4 + [GET_INFO]
+
+
+def test_a_kick_before_the_greeting(serving, wait):
+    with contextlib.closing(vfio_user.Client(serving.path, 5)) as early:
+        early.raw(early.message(WRITE, struct.pack("<QII", 128, 0, 4) + b"kick", NO_REPLY))
+        wait(lambda: serving.device.gone)
+    assert serving.device.kicks == []
 
 
 def test_a_refusal_is_an_answer(client):
