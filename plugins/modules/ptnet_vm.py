@@ -43,7 +43,7 @@ options:
         collection over vfio-user, and QEMU opens nothing of netmap.
       - V(fork) is the ptnet QEMU 3.0.94 of 2019, which opens the ports itself and gets no fixes.
       - V(auto) takes V(fork) where it is installed, else V(distribution). RV(hypervisor_reason) says why. The order
-        turns round as soon as the distribution's QEMU was measured to carry 0.8 of the fork's rate.
+        turns round as soon as the distribution's QEMU carries 0.8 of the fork's rate from a switch to a guest as well.
       - Another one than before is a reason for a restart.
     type: str
     choices: [auto, distribution, fork]

@@ -91,8 +91,8 @@ class Commands:
 
 def test_programs_that_use_netmap(monkeypatch):
     asked = []
-    monkeypatch.setattr(survey_subsets, "_said", lambda binary: asked.append(binary) or {"version": "3.0.94",
-                                                                                        "package": None})
+    said = {"version": "3.0.94", "package": None}
+    monkeypatch.setattr(survey_subsets, "_said", lambda binary: asked.append(binary) or said)
     users = [{"kind": "process", "pid": pid, "name": "x", "holds": []} for pid in (7, 8)]
     users.append({"kind": "driver", "name": "ixgbe", "holds": []})
     found = survey_subsets.read_subsets({"programs"}, None, Commands(), None, None, base(users=users))

@@ -102,5 +102,5 @@ def test_a_running_program_is_asked_where_it_is_still_the_file_at_a_place_of_our
     # Another program, one that an upgrade has replaced since, and one that cannot be seen.
     for binary in ("/bin/false", str(tmp_path / "store") + " (deleted)", None):
         assert said(binary) == {"version": None, "package": None}
-    assert running_version(str(tmp_path / "store"), places, lambda path: Spoken(path)) == {
+    assert running_version(str(tmp_path / "store"), places, Spoken) == {
         "version": None, "package": None}

@@ -168,7 +168,7 @@ def test_page_says_which_qemu_and_mode_served_a_case():
     assert "11.1.3 of the distribution Debian 1:11.1.3+ds-1" in text
     # Both ports alike are said once.
     assert text.count("vm1: QEMU of the distribution, automatic") == 1
-    assert "“Notified”" in text
+    assert "\u201cNotified\u201d" in text
     text, _parsed = page(served(("vm1", "fork", "notified"), ("vm2", "distribution", "polling")))
     assert "vm1: QEMU of the ptnet fork, notified; vm2: QEMU of the distribution, polling" in text
 
@@ -176,5 +176,5 @@ def test_page_says_which_qemu_and_mode_served_a_case():
 def test_page_says_nothing_of_a_qemu_that_was_not_seen():
     for text in (page(served(("vm1", None, None)))[0], page(RESULTS)[0]):
         assert "QEMU of" not in text
-        assert "“Notified”" not in text
+        assert "\u201cNotified\u201d" not in text
     assert "vm1: QEMU of the distribution" in page(served(("vm1", "distribution", None)))[0]
