@@ -28,8 +28,8 @@ options:
       - V(distribution) wants QEMU 10.1 or newer with C(vfio-user-pci) from the distribution's packages. Debian 13 has
         it in its backports, which are added to the sources of packages when they are needed.
       - V(fork) wants what machines on the ptnet QEMU need besides it.
-      - V(auto) says that the ptnet QEMU has to be built, as long as the distribution's carries less than 0.8 of its rate
-        from a switch to a guest.
+      - V(auto) says that the ptnet QEMU has to be built, as long as the distribution's carries less than 0.8 of its
+        rate from a switch to a guest.
     type: str
     choices: [auto, distribution, fork]
     default: auto
