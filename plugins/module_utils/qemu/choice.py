@@ -11,8 +11,8 @@ from .fork import Fork
 from .program import Program
 
 # The order in which they are tried where nobody chose. The distribution's gets security fixes and cannot touch
-# /dev/netmap, and is to come first as soon as it carries 0.8 of the fork's rate: from a switch to
-# a guest it is 0.4 (tests/benchmark/rates.py).
+# /dev/netmap, and is to come first as soon as it carries 0.8 of the fork's rate: from a switch to a guest it is 0.4
+# (tests/benchmark/rates.py).
 PREFERRED = (Fork, Distribution)
 AUTO = "auto"
 
