@@ -166,7 +166,7 @@ restart_wanted:
 use:
   description:
     - What to tell C(shell) (arguments of QEMU), C(libvirt) (domain XML), C(proxmox) (C(args)), C(incus) (C(raw.qemu))
-      and C(cloud_hypervisor). Of these only QEMU from a shell was tried.
+      and C(cloud_hypervisor). Of these QEMU from a shell and libvirt were tried.
   returned: success
   type: dict
   sample:

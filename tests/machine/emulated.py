@@ -232,7 +232,7 @@ class Emulated:
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
             yield process
 
-    def module(self, name, **options):
+    def module(self, name, /, **options):
         """Run one module of the collection; returns its result (dict)."""
         arguments = ["--args", json.dumps(options)] if options else []
         answer = self.ansible("ansible", self.host, "--module-name", "netmap.ptnet." + name, "--one-line", *arguments)

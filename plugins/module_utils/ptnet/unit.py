@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .. import sandbox
-from . import archive, layout, port_options, protocol
+from . import archive, layout, managers, port_options, protocol
 
 _TEXT = """\
 # Written by netmap.ptnet; changes made here are undone.
@@ -55,7 +55,7 @@ def text(name, ports, group, python, vm=None):
     return _TEXT % {
         "name": name, "group": group, "netmap": archive.GROUP, "directory": layout.UNIT_PREFIX + name,
         "start": _lines(command(name, ports, python)),
-        "part": "PartOf=%s\nBefore=%s\n" % (vm, vm) if vm else "",
+        "part": "PartOf=%s\nBefore=%s\n" % (vm, vm) if vm else "Before=%s\n" % " ".join(managers.UNITS),
         # It ends with its clients, and QEMU cannot connect again: with a VM of ours it is started together.
         "restart": "no" if vm else "always",
         "install": "" if vm else "\n[Install]\nWantedBy=multi-user.target\n",

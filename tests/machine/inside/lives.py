@@ -170,20 +170,21 @@ class Life:
     def free(self, pids):
         """Wait until processes have gone and the ports can be opened.
 
-        :returns: the seconds until then, without those that it takes here to open ports that are free (float)
+        :returns: the seconds until the processes had gone, and from then on until the ports were free, without those
+            that it takes here to open ports that are free (dict of float)
         """
         begin = time.monotonic()
         while any(os.path.exists("/proc/%d" % pid) for pid in pids):
             assert time.monotonic() - begin < 10, "processes that do not end"
             time.sleep(0.01)
-        times = [begin]
+        times = [time.monotonic()]
         for _again in range(2):
             for name in (self.port, self.pipe):
                 port, _seconds = opening(self.door, name)
                 assert port, "%s is busy" % name
                 port.close()
             times.append(time.monotonic())
-        return max(0.0, times[1] - times[0] - (times[2] - times[1]))
+        return {"ended": round(times[0] - begin, 2), "free": round(max(0.0, 2 * times[1] - times[0] - times[2]), 2)}
 
     def _kill(self, unit, number):
         pids = [pid for pid in (self.pid(self.unit), self.process and self.pid(self.ports_unit)) if pid]
@@ -191,10 +192,10 @@ class Life:
         if unit != self.unit:
             # QEMU lives on, without ports.
             pids.remove(self.pid(self.unit))
-        seconds = self.free(pids)
+        told = self.free(pids)
         self.calm()
         self.boot()
-        return seconds
+        return told
 
     def reboot(self):
         self.console.say("echo b > /proc/sysrq-trigger")
@@ -265,7 +266,7 @@ def main(vm, times, seed, port, pipe, hurt):
             told = {"vm": vm, "death": death}
             try:
                 life.busy()
-                told["free"] = getattr(life, death)()
+                told.update(getattr(life, death)() or {})
                 told["carried"] = life.carries()
             except AssertionError as error:
                 told["wrong"] = str(error)
