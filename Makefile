@@ -4,7 +4,7 @@ VENV ?= .venv
 export VENV
 BIN := $(VENV)/bin
 
-.PHONY: help lab lab-down test setup lint sanity unit molecule machine double upstream benchmark lock
+.PHONY: help lab lab-down test setup lint sanity unit molecule fork machine double upstream benchmark lock
 .DEFAULT_GOAL := help
 
 help:
@@ -15,8 +15,8 @@ help:
 #| make lab-down   remove every machine, process and overlay that a lab of this user made; a make lab or make test that
 #|                 is still running ends with them
 #|
-#| Parts: make setup, make lint, make sanity, make unit, make molecule, make machine, make double,
-#|        make upstream
+#| Parts: make setup, make lint, make sanity, make unit, make molecule, make fork, make machine,
+#|        make double, make upstream
 #| make benchmark  figures: 250 ports by one module call against a loop of vale-ctl, on an emulated host
 #|
 #| Knobs of make lab and make test (NAME=value behind the command):
@@ -28,8 +28,8 @@ help:
 #|   ACCELERATOR       auto, kvm or tcg                                      (default: auto)
 #|   MEMORY, CPUS      size of the emulated host, MiB and number             (default: 2048, 2)
 #|   SNAPSHOT          no: boot machines from cold                           (default: yes)
-#|   SUITE             Debian release of the machines: bookworm, where the ptnet fork is compiled as in the HOWTO, or
-#|                     trixie, with the QEMU of its backports                (default: bookworm)
+#|   SUITE             Debian release of the machines: trixie, with the QEMU of its backports, or bookworm, where the
+#|                     ptnet fork is compiled as in the HOWTO                (default: trixie)
 #|   HYPERVISOR        distribution, fork, or both: a VM on each, and the ratio of the two in the report
 #|                     (default: the fork on bookworm, the distribution's on trixie)
 #|   MIRROR            Debian mirror for the lab's image                     (default: mmdebstrap's own)
@@ -70,6 +70,9 @@ unit: setup
 
 molecule: setup
 	@$(BIN)/python tests/run.py molecule
+
+fork: setup
+	@$(BIN)/python tests/run.py fork
 
 machine: setup
 	@$(BIN)/python tests/run.py machine

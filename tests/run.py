@@ -24,7 +24,8 @@ import sanity
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 
 MOLECULE = "molecule"  # the lab_name of its machines
-UPSTREAM = "upstream"  # the other scenario, and its lab_name
+UPSTREAM = "upstream"  # another scenario, and its lab_name
+FORK, FORK_SUITE = "fork", "bookworm"  # likewise, and the release on which the HOWTO's way is tested
 DOUBLE_TESTS = "tests/machine/test_double.py"
 MOLECULE_BOUND = 35 * 60  # seconds of one attempt; images and builds from nothing are in it, on a busy machine
 # Modules that a second, idle converge may start: in an emulated machine each start takes seconds.
@@ -77,19 +78,49 @@ def other_core():
 
 
 def molecule():
-    """The scenario on emulated machines; once more from fresh ones when a machine hung."""
-    given = lab.variables()
+    """The scenario on emulated machines."""
+    given, doubles, reason = sources()
+    return reason or repeated(MOLECULE, dict(given, **doubles), molecule_once,
+                              "doubles: datapath not proven" if doubles else "upstream")
+
+
+def fork():
+    """The HOWTO's way to packets: a release whose own QEMU does not serve ptnet, and the fork compiled for it."""
+    given, doubles, reason = sources(lab_suite=FORK_SUITE, lab_hypervisor="fork")
+    if doubles:
+        return "skipped", "the sources are doubles; the stage molecule has run the fork's"
+    return reason or repeated(FORK, given, once(FORK), "upstream")
+
+
+def sources(**more):
+    """What the machines are made from.
+
+    :param more: variables of the playbooks, beside those of the knobs
+    :returns: the variables (dict), those of doubles (dict, empty with the real sources), and how a stage ends where
+        sources cannot be had (outcome and note, None where they can)
+    """
+    given = dict(lab.variables(), **more)
     doubles, reasons = lab.rehearsal(given)
-    if reasons:
-        return "failed", "cannot be had: " + ", ".join(reasons)
-    given.update(doubles)
+    return given, doubles, ("failed", "cannot be had: " + ", ".join(reasons)) if reasons else None
+
+
+def once(name):
+    """One attempt of a scenario whose second converge is not counted, as :func:`molecule_once`."""
+    return lambda given, keep: (*scenario(name, name, given, keep)[:2], "")
+
+
+def repeated(lab_name, given, attempt, note):
+    """Run a scenario, and once more from fresh machines when a machine hung. Returns outcome and notes (str each).
+
+    :param attempt: takes the variables and whether the machines are kept, as :func:`molecule_once`
+    """
     keep = lab.word("KEEP", "yes", "no") == "yes"
-    notes = ["doubles: datapath not proven" if doubles else "upstream"]
+    notes = [note]
     with alone():
         try:
             for last in (False, True):
-                lab.remove(MOLECULE)
-                failure, hang, note = molecule_once(given, keep)
+                lab.remove(lab_name)
+                failure, hang, note = attempt(given, keep)
                 notes.append(note)
                 if not hang or last:
                     break
@@ -97,7 +128,7 @@ def molecule():
                 say("\nAn emulated machine hung: %s. Starting over once, from fresh machines." % hang)
         finally:
             if not keep:
-                lab.remove(MOLECULE)
+                lab.remove(lab_name)
     return "failed" if failure else "passed", "; ".join(filter(None, [failure, *notes]))
 
 
@@ -197,31 +228,20 @@ def follow(stream):
 
 def upstream():
     """netmap's own tests on a host made by hand and on ours."""
-    given = lab.variables()
-    doubles, reasons = lab.rehearsal(given)
-    if reasons:
-        return "failed", "cannot be had: " + ", ".join(reasons)
+    given, doubles, reason = sources()
     if doubles:
         return "skipped", "the sources are doubles, netmap's own tests are not among them"
-    keep = lab.word("KEEP", "yes", "no") == "yes"
-    with alone():
-        lab.remove(UPSTREAM)
-        try:
-            failure, hang, _starts = scenario(UPSTREAM, UPSTREAM, given, keep)
-        finally:
-            if not keep:
-                lab.remove(UPSTREAM)
     report = os.path.join(lab.cache(), "report-" + UPSTREAM, "upstream.html")
-    return "failed" if failure else "passed", "; ".join(filter(None, [failure, hang, report]))
+    return reason or repeated(UPSTREAM, given, once(UPSTREAM), report)
 
 
 def machine():
     """What may break a machine: power failures, killed and concurrent runs, on the real kernel and the real netmap."""
-    doubles, reasons = lab.rehearsal(lab.variables())
-    if reasons:
-        return "failed", "cannot be had: " + ", ".join(reasons)
+    _given, doubles, reason = sources()
     if doubles:
         return "skipped", "the sources are doubles; what they prove is in the stage double"
+    if reason:
+        return reason
     with alone():
         return result(run(os.path.join(sys.prefix, "bin/pytest"), "-s", "tests/machine", "--ignore", DOUBLE_TESTS))
 
@@ -248,7 +268,7 @@ def benchmark():
 
 
 STAGES = {"lint": lint, "sanity": sanity_tests, "unit": unit, "other-core": other_core, "molecule": molecule,
-          "machine": machine, "double": double, "upstream": upstream}
+          "fork": fork, "machine": machine, "double": double, "upstream": upstream}
 ON_REQUEST = {"benchmark": benchmark}
 
 

@@ -29,7 +29,7 @@ options:
   suite:
     description: Name of the Debian release.
     type: str
-    default: bookworm
+    default: trixie
   mirror:
     description: Address of the Debian mirror; without it C(mmdebstrap) takes its own default.
     type: str
@@ -149,7 +149,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.lab.image import act
 ARGUMENT_SPEC = {
     "kind": {"type": "str", "choices": ["disk", "build_root"], "required": True},
     "cache": {"type": "path", "required": True},
-    "suite": {"type": "str", "default": "bookworm"},
+    "suite": {"type": "str", "default": "trixie"},
     "mirror": {"type": "str"},
     "packages": {"type": "list", "elements": "str", "required": True},
     "kernel_release": {"type": "str"},

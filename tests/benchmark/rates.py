@@ -143,7 +143,12 @@ def measure(bench, rounds):
         for side in (FORK, *MODES) if number < 2 else (FORK, MODES[0]):
             bench.turn(side)
             for case in CASES:
-                one = bench.send(case)
+                try:
+                    one = bench.send(case)
+                except (RuntimeError, subprocess.SubprocessError) as error:
+                    # A connection to an emulated machine breaks now and then, and half an hour was measured before.
+                    print("once more: %s" % error, flush=True)
+                    one = bench.send(case)
                 found.setdefault((side, case), []).append(one)
                 print("round %d  %-10s %-16s sent %9d  received %9d  %5.0f Kpps  %3.0f %%" % (
                     number + 1, side, case, one["sent"], one["received"], _rate(one), one["percent"]), flush=True)

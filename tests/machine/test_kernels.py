@@ -22,7 +22,8 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.lab import image, pro
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.qmp import Qmp
 from emulated import Emulated, nightly
 
-# The distribution of the image has it beside its own kernel, and netmap's default commit builds for both.
+# This release has another one beside its own kernel, and netmap's default commit builds for both.
+SUITE = "bookworm"
 OWN, OTHER = "linux-image-cloud-amd64", "linux-image-6.12-cloud-amd64"
 ROLE = pathlib.Path(lab.ROOT, "roles/lab")
 DECLARED = {"vms_machines": [], "netmap_parameters": {"priv_ring_num": 32},
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.skipif(not nightly(), reason="takes minutes: NIGHTLY=ye
 def host():
     """A host of our own, which ends with another kernel."""
     keep = os.environ.get("KEEP") == "yes"
-    one = Emulated(os.environ.get("KERNELS_LAB", "kernels"))
+    one = Emulated(os.environ.get("KERNELS_LAB", "kernels"), lab_suite=SUITE)
     try:
         one.create()
         yield one
@@ -50,10 +51,10 @@ def host():
 def other(host):
     """Another kernel, put on the host as its package does, and a build root with the headers of both (dict)."""
     made = yaml.safe_load((ROLE / "vars/main.yml").read_text())
-    common = {"cache": lab.cache(), "suite": "bookworm", "mirror": lab.knob("MIRROR"), "size": "2G", "recipe": None,
+    common = {"cache": lab.cache(), "suite": SUITE, "mirror": lab.knob("MIRROR"), "size": "2G", "recipe": None,
               "mask": [], "initrd_modules": made["__lab_initrd_modules"], "kernel_release": None,
               "authorized_key": pathlib.Path(lab.cache(), "ssh/id_ed25519.pub").read_text().strip()}
-    packages = made["__lab_image_packages"] + made["__lab_suite_packages"]["bookworm"]
+    packages = made["__lab_image_packages"] + made["__lab_suite_packages"][SUITE]
     kernel = image.act(dict(common, kind="disk", recipe=str(ROLE / "files/image"), packages=[
         OTHER if name == OWN else name for name in packages]), False)
     running = host.check("uname -r").strip()

@@ -25,3 +25,9 @@ def test_every_port_has_the_driver_and_its_name(host):
 def test_the_ports_are_up(host):
     for number in range(PORTS):
         assert int(host.file("/sys/class/net/ptnet%d/flags" % number).content_string, 16) & 1
+
+
+def test_the_hosts_loopback_is_not_reached(host):
+    # QEMU's own user network would lead there: sshd listens, and so does the forward that this command came by.
+    for port in (22, 10022):
+        assert host.run("timeout 10 bash -c 'exec 3<> /dev/tcp/10.0.2.2/%d'" % port).rc != 0

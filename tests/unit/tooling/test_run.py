@@ -126,7 +126,7 @@ def test_a_source_that_was_named_and_cannot_be_had_is_a_failure(run, monkeypatch
 def test_what_needs_the_real_netmap_is_left_out_on_doubles(run, monkeypatch):
     monkeypatch.setattr(run.lab, "rehearsal", lambda given: ({"netmap_source": "double"}, {}))
     monkeypatch.setattr(run, "run", lambda *argv: pytest.fail("it was run"))
-    for stage in (run.upstream, run.machine):
+    for stage in (run.upstream, run.machine, run.fork):
         outcome, note = stage()
         assert outcome == "skipped"
         assert "doubles" in note
