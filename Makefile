@@ -19,7 +19,7 @@ help:
 #|        make double, make upstream
 #| make benchmark  figures: 250 ports by one module call against a loop of vale-ctl, on an emulated host
 #|
-#| Knobs of make lab and make test (NAME=value behind the command):
+#| Knobs of make lab and make test (NAME=value behind the command; an empty one is none):
 #|   SOURCE_NETMAP     netmap's source: git address, directory or archive    (default: upstream, pinned commit)
 #|   COMMIT_NETMAP     its commit, when the source is a git address
 #|   SOURCE_QEMU       the ptnet QEMU's source, likewise

@@ -355,6 +355,7 @@ def down():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was begun is tidied up either way
     try:
         sys.exit({"up": up, "down": down}[sys.argv[1]]())
     except PtnetError as error:

@@ -12,6 +12,7 @@ import threading
 from ..errors import PtnetError
 from ..netmap import abi
 from . import protocol, registers
+from .complaints import Complaints
 from .loop import AUTOMATIC, POLLING, Loop
 from .memory import GuestMemory
 from .pci import IDS, MEMORY_BAR, MSIX_BAR, MSIX_SIZE, REGISTERS_BAR, SIZE, Config
@@ -214,6 +215,7 @@ class PortDevice(Device):
                    {REGISTERS_BAR: declared["registers"], MSIX_BAR: "memory"}, self.vectors),
             registers.PortRegisters(bytes.fromhex(declared["mac"].replace(":", "")), port.shape, header))
         self.declared, self._say, self._polling = declared, say, polling
+        self._complaints = Complaints(say)
         self.port = port
         self._lock = threading.RLock()
         self._windows = {"atok": None, "ktoa": None}
@@ -260,7 +262,9 @@ class PortDevice(Device):
         self.kicks += 1
         if self.loop.kick(ring, self._pointers):
             with self._lock:
-                self.loop.poll(True)
+                # Its mode may have been changed meanwhile.
+                if self.loop.mode == AUTOMATIC and not self.loop.polls:
+                    self.loop.poll(True)
             self._polling()
 
     def _pointers(self):
@@ -268,7 +272,10 @@ class PortDevice(Device):
         window = self._windows["ktoa"]
         if not window:
             return None
-        told = window.read()
+        try:
+            told = window.read()
+        except OSError:  # the guest's memory, which QEMU may do anything with
+            return None
         # Behind these two it says whether it wants to be kicked, which changes without a packet.
         return b"".join(told[at:at + abi.CSB_POINTERS] for at in range(0, len(told), abi.CSB_ENTRY))
 
@@ -287,6 +294,7 @@ class PortDevice(Device):
 
     def disconnected(self):
         with self._lock:
+            self._complaints = Complaints(self._say)
             super().disconnected()
             self._signals(0, [_NONE] * self.vectors)
             self.release()
@@ -308,16 +316,17 @@ class PortDevice(Device):
                 elif effect.what == "delete":
                     self._stop()
                 elif effect.what == "header":
+                    self.loop.hold_up()
                     code = 0 if self.port and self.port.set_header_length(effect.value) else errno.ENXIO
                 else:
                     self._stop()
                     self._window(effect.what, effect.value)
             except Refused as error:
                 code = error.code
-                self._say("%s: refused: %s" % (self.declared["id"], error))
+                self._complaints.say("%s: refused: %s" % (self.declared["id"], error))
             except PtnetError as error:
                 code = error.facts.get("errno") or errno.EIO
-                self._say("%s: %s" % (self.declared["id"], error))
+                self._complaints.say("%s: %s" % (self.declared["id"], error))
             self._registers.done(effect, code)
 
     def _start(self):
@@ -330,11 +339,10 @@ class PortDevice(Device):
             raise Refused(errno.ENXIO, "no pointers of the rings")
         if max(atok.guest, ktoa.guest) < min(atok.guest + atok.size, ktoa.guest + ktoa.size):
             raise Refused(errno.EINVAL, "pointers of the rings that overlap")
-        self.port.take_pointers(atok.address, ktoa.address)
         if self.loop.mode == AUTOMATIC:
             self.loop.poll(False)
         self.loop.interrupts(self._eventfds)
-        self.loop.start()
+        self.loop.start(lambda: self.port.take_pointers(atok.address, ktoa.address))
 
     def _stop(self):
         self.loop.stop()
@@ -359,8 +367,8 @@ class PortDevice(Device):
             # The kernel holds what it was given until the loop begins anew.
             self._eventfds[start:start + len(eventfds)] = eventfds
             try:
-                if [_identity(one) for one in old] != [_identity(one) for one in eventfds]:
-                    self.loop.interrupts(self._eventfds)
+                others = [_identity(one) for one in old] != [_identity(one) for one in eventfds]
+                self.loop.interrupts(self._eventfds, others)
             finally:
                 for descriptor in old:
                     if descriptor != _NONE:

@@ -51,8 +51,9 @@ class Pace:
 
         :param pointers: returns the rings' pointers as they are now
         """
-        self._kicks.append(now)
-        if len(self._kicks) < self.KICKS or now - self._kicks[0] > self.WITHIN:
+        kicks = self._kicks  # another thread may change over meanwhile
+        kicks.append(now)
+        if len(kicks) < self.KICKS or now - kicks[0] > self.WITHIN:
             return False
         # A guest that kicks and sends nothing would have the loop change over for ever.
         return pointers() != self._quiet
@@ -69,7 +70,7 @@ class Pace:
 
     def changed(self):
         """The loop changed over: count from the begin."""
-        self._kicks.clear()
+        self._kicks = collections.deque(maxlen=self.KICKS)
         self._pointers = None
 
 
@@ -96,18 +97,23 @@ class Loop:
 
     @property
     def running(self):
-        """Whether it was started (bool)."""
-        return self._thread is not None
+        """Whether it runs (bool); netmap may have refused it after it was started."""
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def polls(self):
         """Whether it polls, or would (bool)."""
         return self._polls
 
-    def start(self):
-        """Start it; it looks at all rings first, so that nothing is lost that happened before."""
-        if self._thread is None:
-            self._hold_up()
+    def start(self, prepare=lambda: None):
+        """Start it; it looks at all rings first, so that nothing is lost that happened before.
+
+        :param prepare: what has to be asked of netmap first, held up as the start is
+        """
+        if not self.running:
+            self.stop()
+            self.hold_up()
+            prepare()
             self._begin()
 
     def _begin(self):
@@ -117,7 +123,8 @@ class Loop:
         self._thread.start()
         self._begun.wait()
 
-    def _hold_up(self):
+    def hold_up(self):
+        """Wait where a guest wants this too often: each time netmap is asked, under its lock, and may say something."""
         now = time.monotonic()
         self._begins = [begun for begun in self._begins if now - begun < _BEGINS_AT_ONCE * _BEGIN_SECONDS]
         if len(self._begins) >= _BEGINS_AT_ONCE:
@@ -142,14 +149,17 @@ class Loop:
     def restart(self):
         """Have a running loop begin anew, with the rings' pointers as they are."""
         if self.running:
-            self._hold_up()
+            self.hold_up()
             self.stop()
             self._begin()
 
-    def interrupts(self, eventfds):
-        """What it signals from now on, for each ring (list of int, -1 for nothing)."""
-        if eventfds != self._interrupts:
-            self._interrupts = list(eventfds)
+    def interrupts(self, eventfds, others=True):
+        """What it signals from now on, for each ring (list of int, -1 for nothing).
+
+        :param others: whether these are other eventfds than before, and not new descriptors of the same (bool)
+        """
+        self._interrupts = list(eventfds)
+        if others:
             self.restart()
 
     def poll(self, polls):

@@ -114,7 +114,7 @@ class Window:
             first = offset // page * page
             end = min(-(-(offset + size) // page) * page, os.fstat(self._descriptor).st_size)
             self._mapping = mmap.mmap(self._descriptor, end - first, offset=first)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:  # the file may be cut at any time
             os.close(self._descriptor)
             raise protocol.Refused(errno.EFAULT, "the guest's memory: %s" % error) from error
         except protocol.Refused:

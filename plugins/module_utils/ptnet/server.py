@@ -17,11 +17,12 @@ import threading
 import time
 
 from . import protocol
+from .complaints import Complaints
 
 _ROOM = socket.CMSG_SPACE(protocol.DESCRIPTORS_MAX * array.array("i").itemsize)
-# A client that sends nonsense fills the log; after so many lines it is told once more, and no more.
-_COMPLAINTS = 20
 _PATIENCE = 0.5  # seconds
+_GREETING = 10  # seconds until a client has to have said who it is: it keeps others from the device
+_END = 10  # seconds that all clients together have to end
 
 
 class Client(threading.Thread):
@@ -38,12 +39,13 @@ class Client(threading.Thread):
         super().__init__(name="ptnet-client-%s" % name, daemon=True)
         self._connection, self._device, self._gone, self._say = connection, device, gone, say
         self._label = name
-        self._complaints = 0
+        self._complaints = Complaints(say)
         self._greeted = self._ending = False
 
     def run(self):
         with contextlib.closing(self._connection):
             try:
+                self._connection.settimeout(_GREETING)
                 self._serve()
             except (protocol.ProtocolError, OSError) as error:
                 self._complain("the connection is closed: %s" % error)
@@ -121,14 +123,12 @@ class Client(threading.Thread):
             raise protocol.ProtocolError("command %d where %s greeting was due" % (
                 message.command, "no" if self._greeted else "a"))
         protocol.read_version(message.body)
+        self._connection.settimeout(None)
         self._greeted = True
         return protocol.version()
 
     def _complain(self, text):
-        self._complaints += 1
-        if self._complaints <= _COMPLAINTS:
-            last = " (no more of this is told)" if self._complaints == _COMPLAINTS else ""
-            self._say("%s: %s%s" % (self._label, text, last))
+        self._complaints.say("%s: %s" % (self._label, text))
 
 
 class Server:
@@ -223,8 +223,9 @@ class Server:
             clients = list(self._clients.values())
         for client in clients:
             client.close()
+        end = time.monotonic() + _END
         for client in clients:
-            client.join(10)
+            client.join(max(0, end - time.monotonic()))
 
 
 def _descriptors(ancillary):

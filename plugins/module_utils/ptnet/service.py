@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
+import os
 import sys
 
 from .. import mac
@@ -41,13 +43,22 @@ def act(params, check_mode):
     if change.note("unit", have["text"].splitlines(), text.splitlines()):
         steps.append("write")
     power = {"started": "running", "stopped": "stopped", "absent": "stopped"}.get(params["state"], have["power"])
-    drift = have["power"] == "running" and (have["argv"] != wanted or bool(program)) and not absent
+    # What it was started with is not what stands there now, be it that a run without consent wrote it.
+    older = have["since"] is not None and have["since"] < _changed([os.path.join(supervisor.UNITS, unit_name),
+                                                                    archive.PATH])
+    drift = have["power"] == "running" and not absent and (
+        older or have["argv"] != wanted or bool(program) or "write" in steps)
     restarts = drift and power == "running" and params["allow_restart"]
     change.note("power", have["power"], power)
-    if restarts:
+    if restarts and have["argv"] != wanted:
         change.note("argv", have["argv"], wanted)
+    elif restarts:
+        change.note("process", "started before its unit or program was changed", "of the unit and program as they are")
     enabled = params["enabled"] and not absent
     enables = change.note("enabled", have["enabled"], enabled)
+    starts = power == "running" and (restarts or have["power"] != "running")
+    if starts and not check_mode:
+        opening.refuse_wedging([port["ifname"] for port in ports], Device(None).entries())
     if not absent:
         # Before the process: from its first moment on somebody else can end its loops.
         watch.keep(change, True, check_mode)
@@ -61,8 +72,8 @@ def act(params, check_mode):
             supervisor.write({unit_name: text})
         if enables and not absent:
             supervisor.enable(unit_name, enabled)
-        if power == "running" and (restarts or have["power"] != "running"):
-            _start(unit_name, ports)
+        if starts:
+            _start(unit_name)
         have = supervisor.read([unit_name])[unit_name]
     if absent:
         watch.keep(change, watch.needed(but=[unit_name]), check_mode)
@@ -78,7 +89,7 @@ def _port(port, index, name):
     ifname = names.qemu_ifname(port["port"])
     given = {key: port[key] for key in port_options.DEFAULTS if port.get(key) is not None}
     return port_options.check(dict(given, id="d%d" % index, ifname=ifname,
-                                   mac=port.get("mac") or mac.derive(name, ifname)))
+                                   mac=mac.derive(name, ifname) if port.get("mac") is None else port["mac"]))
 
 
 def _refuse(params, ports, unit_name):
@@ -90,15 +101,27 @@ def _refuse(params, ports, unit_name):
         twice = [one for one in seen if seen.count(one) > 1]
         if twice:
             raise PtnetError("%s stands twice in %s" % (twice[0], unit_name), expected="each one once")
+    if not 1 <= params["memory"] <= managers.MEMORY_MAX:
+        raise PtnetError("memory is refused", found="%d" % params["memory"],
+                         expected="the guest's memory in MiB, 1 to %d" % managers.MEMORY_MAX)
     try:
         grp.getgrnam(params["group"])
-    except KeyError:
-        raise PtnetError("there is no group %s" % names.shown(params["group"]), expected="the group of whoever starts "
-                         "QEMU, such as libvirt-qemu", remedy="install that program first, or make the group") from None
+    except (KeyError, ValueError):
+        raise PtnetError("there is no group %s" % names.shown(params["group"]), expected="the name (not the number) of "
+                         "the group of whoever starts QEMU, such as libvirt-qemu", remedy="install that program first, "
+                         "or make the group") from None
 
 
-def _start(unit_name, ports):
-    opening.refuse_wedging([port["ifname"] for port in ports], Device(None).entries())
+def _changed(paths):
+    """When the last one of files was changed, seconds since the epoch (float)."""
+    times = [0.0]
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            times.append(os.stat(path).st_mtime)
+    return max(times)
+
+
+def _start(unit_name):
     supervisor.start(unit_name, _START)
     found = supervisor.read([unit_name])[unit_name]
     if found["power"] != "running":

@@ -38,6 +38,7 @@ def act(params, check_mode):
     firmware.locate(vm)
     service = Service(vm, hypervisor)
     have = read(name, service.program)
+    _refuse_process(name, have)
     decided = decision.decide(have, service.wanted(params))
     seconds = None
     if vm["ports"]:
@@ -62,6 +63,18 @@ def units(name):
     """The units that a VM may have, in the order in which they are stopped (list of str)."""
     return ["%s%s.service" % (definition.UNIT_PREFIX, name), layout.unit(name),
             "%s%s.service" % (definition.NETWORK_PREFIX, name)]
+
+
+def _process(name, have):
+    """Whether the unit of a VM's port process is one of ``ptnet_port``, which serves a machine of somebody else."""
+    return "PartOf=" not in have["units"].get(layout.unit(name), "PartOf=")
+
+
+def _refuse_process(name, have):
+    if _process(name, have):
+        raise PtnetError("VM %s cannot be" % name, found="%s of netmap.ptnet.ptnet_port" % layout.unit(name),
+                         expected="a name that no port process of this host has",
+                         remedy="take another name, or remove that process with state=absent of ptnet_port")
 
 
 def read(name, program=()):
@@ -245,7 +258,11 @@ class Service:
 
 def _absent(name, check_mode):
     have = read(name)
+    if _process(name, have):
+        del have["units"][layout.unit(name)]
     decided = decision.removal(have)
+    if decided.steps:
+        _refuse_process(name, read(name))
     if not check_mode:
         for step in decided.steps:
             if step == "stop":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 
 from .. import command, files
 
@@ -21,14 +22,15 @@ _PROPERTIES = ("Id", "ActiveState", "SubState", "MainPID", "UnitFileState", "Nee
 
 def read(names):
     """What systemd knows of units: by name a dict of ``power``, ``failed``, ``result``, ``reload_needed``, ``enabled``,
-    ``pid``, ``argv`` of a running process, ``invocation``, and ``text`` of the unit's file (empty without one).
+    ``pid``, ``argv`` and ``since`` (when it was started, seconds since the epoch) of a running process, ``invocation``,
+    and ``text`` of the unit's file (empty without one).
 
     ``power`` is running, stopped, or restarting when systemd waits to try again; and starting for a moment.
 
     :param names: units, each there or not (list of str)
     """
     shown = command.run([SYSTEMCTL, "show", "--property=" + ",".join(_PROPERTIES), *names], _SECONDS,
-                        remedy="this module manages VMs on hosts with systemd")[1]
+                        remedy="this module manages services on hosts with systemd")[1]
     found = {}
     for name, block in zip(names, shown.split("\n\n")):
         values = dict(line.partition("=")[::2] for line in block.splitlines())
@@ -42,6 +44,7 @@ def read(names):
             "reload_needed": values.get("NeedDaemonReload") == "yes",
             "enabled": values.get("UnitFileState") == "enabled", "pid": pid or None,
             "argv": _running(pid) if power == "running" and pid else None,
+            "since": _since(pid) if power == "running" and pid else None,
             "invocation": values.get("InvocationID"), "text": _text(os.path.join(UNITS, name))}
     return found
 
@@ -106,6 +109,15 @@ def said(unit):
 def _running(pid):
     with contextlib.suppress(OSError), open("/proc/%d/cmdline" % pid, "rb") as stream:
         return stream.read().decode("utf-8", "surrogateescape").split("\0")[:-1]
+    return None
+
+
+def _since(pid):
+    """When a process was started, by how long it has been there (proc(5)): seconds since the epoch (float)."""
+    with contextlib.suppress(OSError), open("/proc/%d/stat" % pid, encoding="utf-8", errors="replace") as stream, \
+            open("/proc/uptime", encoding="ascii") as uptime:
+        ticks = int(stream.read().rpartition(")")[2].split()[19])
+        return time.time() - float(uptime.read().split()[0]) + ticks / os.sysconf("SC_CLK_TCK")
     return None
 
 

@@ -213,7 +213,52 @@ def test_many_new_interrupts_are_held_up(device, guest, slept):
     guest.control(DELETE)
 
 
+def test_starts_that_netmap_refuses_are_held_up(device, guest, slept):
+    """Each is a line in the kernel's log, under netmap's lock."""
+    guest.pointers(ATOK, KTOA)
+    for _start in range(50):
+        device.port._node.netmap.fail[POINTERS, "vale1:10"] = errno.EFAULT
+        assert guest.control(CREATE) == errno.EFAULT
+    assert slept == [1.0] * 30
+
+
+def test_many_header_lengths_are_held_up(guest, slept):
+    for number in range(50):
+        guest.write(HEADER, 12 * (number % 2))
+    assert slept == [1.0] * 30
+
+
+def test_a_guest_does_not_fill_the_log(guest, said):
+    for _start in range(100):
+        assert guest.control(CREATE) == errno.ENXIO
+    assert len(said) == 20
+    assert said[-1].endswith("(no more of this is told)")
+
+
+def test_a_loop_that_netmap_refused_is_none(device, guest, wait):
+    guest.pointers(ATOK, KTOA)
+    device.port._node.netmap.fail[START, "vale1:10"] = errno.ENOMEM
+    assert guest.control(CREATE) == 0
+    wait(lambda: not device.status()["running"])
+    assert guest.control(CREATE) == 0
+    wait(lambda: device.port._node._running)
+    assert device.status()["running"]
+
+
 # Interrupts
+
+def test_the_same_eventfds_under_other_numbers_are_what_the_next_loop_gets(device, guest, wait):
+    with contextlib.ExitStack() as stack:
+        made = [eventfd() for _number in range(2)]
+        stack.callback(vfio_user.close, made)
+        guest.pointers(ATOK, KTOA)
+        guest.irqs(made)
+        assert guest.control(CREATE) == 0
+        guest.irqs(made)
+        device.loop.restart()
+        wait(lambda: device.port._node._running)
+        assert [irq for _kick, irq in device.port._node._pairs] == device._eventfds
+
 
 def test_interrupts(device, guest, wait):
     with contextlib.ExitStack() as stack:
@@ -378,6 +423,14 @@ def test_automatic(port, make, wait):
         guest.control(DELETE)
         guest.control(CREATE)
         assert not device.loop.polls
+
+
+def test_a_mode_that_is_changed_while_a_kick_comes(make, monkeypatch):
+    device = make(mode="automatic")
+    monkeypatch.setattr(device.loop, "kick", lambda _ring, _pointers: device.change(
+        dict(device.declared, mode="notified")) or True)
+    device._kick(0)
+    assert not device.loop.polls
 
 
 # Anything at all

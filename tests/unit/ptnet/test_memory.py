@@ -187,6 +187,11 @@ def test_a_window_outlives_its_piece(guest):
     window.close()
 
 
+def test_a_file_that_is_cut_while_it_is_looked_at(guest, monkeypatch):
+    monkeypatch.setattr(memory.os, "fstat", lambda _descriptor: os.stat_result([0] * 10))
+    assert code(lambda: guest.window(HIGH + PAGE, 64, 64)) == errno.EFAULT
+
+
 @pytest.mark.parametrize("seals", ["F_SEAL_WRITE", "F_SEAL_FUTURE_WRITE"])
 def test_memory_that_is_sealed(ram, seals):
     number = {"F_SEAL_WRITE": fcntl.F_SEAL_WRITE, "F_SEAL_FUTURE_WRITE": 0x10}[seals]

@@ -293,6 +293,13 @@ def test_a_client_that_says_nothing(serving, wait):
     wait(serving.free)
 
 
+def test_a_client_that_does_not_greet_keeps_nobody_from_the_device(serving, wait, monkeypatch):
+    monkeypatch.setattr(server_module, "_GREETING", 0.1)
+    with Client(serving.path) as silent:
+        assert silent.closed()
+    wait(serving.free)
+
+
 def test_a_client_that_hears_nothing(serving, wait):
     with vfio_user.connect(serving.path, patience=0.2) as deaf:
         with contextlib.suppress(socket.timeout):

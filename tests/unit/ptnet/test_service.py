@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import grp
+import os
+import time
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
@@ -19,14 +21,18 @@ class FakeHost:
 
     def __init__(self):
         self.text, self.power, self.enabled, self.argv, self.done, self.says = "", "stopped", False, None, [], []
+        self.since = None
 
     def read(self, names):
         return {name: {"text": self.text, "power": self.power, "enabled": self.enabled, "argv": self.argv,
+                       "since": self.since if self.power == "running" else None,
                        "pid": 7 if self.power == "running" else None, "result": "exit-code"} for name in names}
 
     def write(self, wanted):
         self.done.append("write")
         self.text = wanted[NAME]
+        with open(os.path.join(self.UNITS, NAME), "w", encoding="utf-8") as stream:
+            stream.write(self.text)
 
     def enable(self, _name, wanted):
         self.done.append("enable" if wanted else "disable")
@@ -36,6 +42,7 @@ class FakeHost:
         self.done.append("start")
         if not self.says:
             self.power, self.argv = "running", unit.command("web", PORTS, service.sys.executable)
+            self.since = time.time()
 
     def stop(self, _names):
         self.done.append("stop")
@@ -59,6 +66,7 @@ PARAMS = {"name": "web", "state": "started", "group": "root", "memory": 512, "en
 @pytest.fixture
 def host(monkeypatch, tmp_path):
     host = FakeHost()
+    host.UNITS = str(tmp_path)
     monkeypatch.setattr(service, "supervisor", host)
     monkeypatch.setattr(archive, "PATH", str(tmp_path / "ptnet.pyz"))
     monkeypatch.setattr(archive, "LOCK_FILE", str(tmp_path / "lock.conf"))
@@ -98,6 +106,45 @@ def test_a_running_one_is_restarted_only_with_consent(host):
     assert host.done[-2:] == ["stop", "start"]
 
 
+def test_a_process_that_was_started_with_another_group_stays_known(host, monkeypatch):
+    """A run without consent writes the unit; a later one with consent still has to restart what runs."""
+    service.act(PARAMS, False)
+    monkeypatch.setattr(service.grp, "getgrnam", lambda _name: None)
+    other = dict(PARAMS, group="another")
+    host.since -= 5
+    assert service.act(other, False)["restart_wanted"]
+    assert service.act(other, False)["restart_wanted"]
+    assert not service.act(other, False)["changed"]
+    host.done.clear()
+    result = service.act(dict(other, allow_restart=True), False)
+    assert (result["changed"], result["restart_wanted"]) == (True, False)
+    assert host.done[-2:] == ["stop", "start"]
+    assert not service.act(dict(other, allow_restart=True), False)["changed"]
+
+
+def test_a_process_of_an_older_program_stays_known(host):
+    service.act(PARAMS, False)
+    host.since -= 5
+    archive.place({archive.PATH: b"another"})
+    assert service.act(PARAMS, False)["restart_wanted"]
+    assert service.act(PARAMS, False)["restart_wanted"]
+    assert service.act(dict(PARAMS, allow_restart=True), False)["changed"]
+    assert not service.act(PARAMS, False)["restart_wanted"]
+
+
+def test_a_port_that_must_not_be_opened_is_refused_before_anything_changes(host, monkeypatch):
+    service.act(PARAMS, False)
+    host.done.clear()
+    monkeypatch.setattr(service.opening, "refuse_wedging", refuse)
+    with pytest.raises(PtnetError, match="attached"):
+        service.act(dict(PARAMS, allow_restart=True, ports=[{"port": "eth1"}]), False)
+    assert host.done == []
+
+
+def refuse(*_unused):
+    raise PtnetError("eth1 is attached")
+
+
 def test_removal(host):
     service.act(PARAMS, False)
     host.done.clear()
@@ -123,6 +170,8 @@ def test_a_process_that_does_not_start_says_why(host):
     ({"ports": [dict(PARAMS["ports"][0], port="vale1:a-b")]}, "libnetmap"),
     ({"ports": [dict(PARAMS["ports"][0], pause=-1)]}, "pause"),
     ({"ports": [dict(PARAMS["ports"][0], mac="01:00:00:00:00:01")]}, "no station's address"),
+    ({"ports": [dict(PARAMS["ports"][0], mac="")]}, "no mac"), ({"group": "a\0b"}, "no group"), ({"group": "0"}, "number"),
+    ({"memory": -5}, "memory is refused; found: -5"), ({"memory": 0}, "memory"), ({"memory": 1 << 30}, "16777216"),
 ])
 def test_bad_input_changes_nothing(host, given, what):
     with pytest.raises(PtnetError, match=what):

@@ -335,3 +335,16 @@ def test_the_watch_comes_before_the_first_machine_and_goes_after_the_last(host, 
 def test_a_machine_without_ports_needs_no_watch(host, params):
     service.act(dict(params, ports=[]), False)
     assert host.watched == []
+
+
+def test_a_port_process_of_its_own_is_left_alone(host):
+    """Its unit has the name that a VM's would have; it serves a machine of somebody else."""
+    path = os.path.join(host.units, PORTS)
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write("[Service]\nExecStart=of ptnet_port\n")
+    before = list(host.calls)
+    with pytest.raises(PtnetError, match="of netmap.ptnet.ptnet_port"):
+        service.act(complete(name="fw", ports=[port("vale1:fw")]), False)
+    result = service.act(complete(name="fw", state="absent"), False)
+    assert (result["changed"], os.path.exists(path)) == (False, True)
+    assert {words[1] for words in host.calls[len(before):]} == {"show"}

@@ -12,7 +12,8 @@ import subprocess
 import pytest
 
 RULES = pathlib.Path(__file__).parents[3] / "roles/guest/files/70-netmap-ptnet.rules"
-PORT, MEMORY, OTHER = ("0x1b36", "0x000d"), ("0x1b36", "0x000e"), ("0x1af4", "0x1000")
+PORT, MEMORY = ("0x1b36", "0x000d", "0x020000"), ("0x1b36", "0x000c", "0xff0000")
+USB, OTHER = ("0x1b36", "0x000d", "0x0c0330"), ("0x1af4", "0x1000", "0x020000")
 
 
 def named(folder, address):
@@ -24,13 +25,13 @@ def named(folder, address):
 
 @pytest.mark.parametrize("slots", [
     {"03.0": OTHER, "0b.0": MEMORY, "0b.1": MEMORY, "10.0": PORT, "11.0": PORT, "1a.0": PORT},  # of ptnet_vm
-    {"02.0": OTHER, "04.0": MEMORY, "05.0": PORT, "06.0": PORT, "08.0": OTHER, "0a.0": PORT},  # of QEMU's choice
+    {"01.0": USB, "02.0": OTHER, "04.0": MEMORY, "05.0": PORT, "06.0": PORT, "08.0": OTHER, "0a.0": PORT},  # of QEMU's choice
 ])
 def test_ports_are_numbered_by_their_addresses(tmp_path, slots):
-    for slot, (vendor, device) in slots.items():
+    for slot, ids in slots.items():
         folder = tmp_path / ("0000:00:" + slot)
         folder.mkdir()
-        (folder / "vendor").write_text(vendor + "\n")
-        (folder / "device").write_text(device + "\n")
+        for name, text in zip(("vendor", "device", "class"), ids):
+            (folder / name).write_text(text + "\n")
     ports = ["0000:00:" + slot for slot, ids in slots.items() if ids == PORT]
     assert [named(tmp_path, address) for address in ports] == ["ptnet0", "ptnet1", "ptnet2"]
