@@ -29,7 +29,8 @@ from .server import Server
 SOURCES = ("command", "errors", "files", "kernel.linux", "kernel.linux_ethtool", "kernel.modules", "kernel.unix", "mac",
            "netmap.abi", "netmap.changes", "netmap.device", "netmap.forbidden", "netmap.libnetmap", "netmap.names",
            "netmap.opened", "netmap.opening", "ptnet.complaints", "ptnet.devices", "ptnet.layout", "ptnet.loop",
-           "ptnet.memory", "ptnet.pci", "ptnet.port_options", "ptnet.program", "ptnet.protocol", "ptnet.registers", "ptnet.server")
+           "ptnet.memory", "ptnet.pci", "ptnet.port_options", "ptnet.program", "ptnet.protocol", "ptnet.registers",
+           "ptnet.server")
 _TICK = 0.25  # seconds; how often it is looked whether a port that polls has become quiet
 CONTROL = "control"
 _CONTROL_MAX = 4096

@@ -170,7 +170,8 @@ def test_a_process_that_does_not_start_says_why(host):
     ({"ports": [dict(PARAMS["ports"][0], port="vale1:a-b")]}, "libnetmap"),
     ({"ports": [dict(PARAMS["ports"][0], pause=-1)]}, "pause"),
     ({"ports": [dict(PARAMS["ports"][0], mac="01:00:00:00:00:01")]}, "no station's address"),
-    ({"ports": [dict(PARAMS["ports"][0], mac="")]}, "no mac"), ({"group": "a\0b"}, "no group"), ({"group": "0"}, "number"),
+    ({"ports": [dict(PARAMS["ports"][0], mac="")]}, "no mac"),
+    ({"group": "a\0b"}, "no group"), ({"group": "0"}, "number"),
     ({"memory": -5}, "memory is refused; found: -5"), ({"memory": 0}, "memory"), ({"memory": 1 << 30}, "16777216"),
 ])
 def test_bad_input_changes_nothing(host, given, what):
