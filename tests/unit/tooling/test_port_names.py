@@ -23,9 +23,10 @@ def named(folder, address):
     return subprocess.run(["/bin/sh", "-c", program], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
+# Of ptnet_vm, and of QEMU's own choice.
 @pytest.mark.parametrize("slots", [
-    {"03.0": OTHER, "0b.0": MEMORY, "0b.1": MEMORY, "10.0": PORT, "11.0": PORT, "1a.0": PORT},  # of ptnet_vm
-    {"01.0": USB, "02.0": OTHER, "04.0": MEMORY, "05.0": PORT, "06.0": PORT, "08.0": OTHER, "0a.0": PORT},  # of QEMU's choice
+    {"03.0": OTHER, "0b.0": MEMORY, "0b.1": MEMORY, "10.0": PORT, "11.0": PORT, "1a.0": PORT},
+    {"01.0": USB, "02.0": OTHER, "04.0": MEMORY, "05.0": PORT, "06.0": PORT, "08.0": OTHER, "0a.0": PORT},
 ])
 def test_ports_are_numbered_by_their_addresses(tmp_path, slots):
     for slot, ids in slots.items():
