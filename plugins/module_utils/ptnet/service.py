@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import os
 import sys
@@ -44,8 +43,8 @@ def act(params, check_mode):
         steps.append("write")
     power = {"started": "running", "stopped": "stopped", "absent": "stopped"}.get(params["state"], have["power"])
     # What it was started with is not what stands there now, be it that a run without consent wrote it.
-    older = have["since"] is not None and have["since"] < _changed([os.path.join(supervisor.UNITS, unit_name),
-                                                                    archive.PATH])
+    older = have["since"] is not None and have["since"] < supervisor.changed(
+        [os.path.join(supervisor.UNITS, unit_name), archive.PATH])
     drift = have["power"] == "running" and not absent and (
         older or have["argv"] != wanted or bool(program) or "write" in steps)
     restarts = drift and power == "running" and params["allow_restart"]
@@ -110,15 +109,6 @@ def _refuse(params, ports, unit_name):
         raise PtnetError("there is no group %s" % names.shown(params["group"]), expected="the name (not the number) of "
                          "the group of whoever starts QEMU, such as libvirt-qemu", remedy="install that program first, "
                          "or make the group") from None
-
-
-def _changed(paths):
-    """When the last one of files was changed, seconds since the epoch (float)."""
-    times = [0.0]
-    for path in paths:
-        with contextlib.suppress(FileNotFoundError):
-            times.append(os.stat(path).st_mtime)
-    return max(times)
 
 
 def _start(unit_name):

@@ -106,5 +106,10 @@ def _drift(decision, have, want):
             found = differences(helper["argv"], argv) if helper["argv"] else {}
             if found:
                 decision.reasons.append("%s was started otherwise" % name)
+            elif set(argv) & set(want["program"]) and (
+                    have["program"] != want["program"]
+                    or helper["since"] is not None and helper["since"] < have["program_changed"]):
+                found = {"running": ["%s: an older program" % name], "wanted": ["%s: the program as it is" % name]}
+                decision.reasons.append("%s runs an older program" % name)
         for side, options in found.items():
             decision.drift.setdefault(side, []).extend(options)

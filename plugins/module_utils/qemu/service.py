@@ -79,7 +79,7 @@ def _refuse_process(name, have):
 
 def read(name, program=()):
     """What is there of a VM (dict): power, reload_needed, enabled, pid, argv, status, files, units (name to text),
-    helpers (name to what runs of it), user, program (path to digest).
+    helpers (name to what runs of it), user, program (path to digest), program_changed (seconds since the epoch).
 
     ``power`` is running, stopped, or restarting when systemd waits to try again.
 
@@ -101,7 +101,8 @@ def read(name, program=()):
         helpers={one: found[one] for one in helpers},
         files=[entry for entry in FILES if os.path.lexists(os.path.join(home, entry))],
         user=definition.user(name) if users.there(definition.user(name)) else None,
-        program={path: _digest(content) for path in program for content in [_content(path)] if content is not None})
+        program={path: _digest(content) for path in program for content in [_content(path)] if content is not None},
+        program_changed=supervisor.changed(program))
     return have
 
 

@@ -106,6 +106,15 @@ def said(unit):
                         "--output=cat", "--no-pager", "--quiet"], _SECONDS, allowed=None)[1].splitlines()
 
 
+def changed(paths):
+    """When the last one of files was changed, seconds since the epoch; 0 where none is there (float)."""
+    times = [0.0]
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            times.append(os.stat(path).st_mtime)
+    return max(times)
+
+
 def _running(pid):
     with contextlib.suppress(OSError), open("/proc/%d/cmdline" % pid, "rb") as stream:
         return stream.read().decode("utf-8", "surrogateescape").split("\0")[:-1]

@@ -12,6 +12,7 @@ import time
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import archive, service, unit
+from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import supervisor
 
 NAME = "ptnet-port-web.service"
 
@@ -51,6 +52,8 @@ class FakeHost:
     def remove(self, _names):
         self.done.append("remove")
         self.text, self.enabled = "", False
+
+    changed = staticmethod(supervisor.changed)
 
     def said(self, _unit):
         return self.says

@@ -19,7 +19,8 @@ ENDED = "ptnet-port-fw.service has ended, and a running QEMU does not connect to
 
 def decide(have, want):
     have = dict({"units": {}, "power": "stopped", "reload_needed": False, "enabled": False, "argv": None,
-                 "status": "running", "files": [], "user": "ptnet-vm-fw", "helpers": {}, "program": {}}, **have)
+                 "status": "running", "files": [], "user": "ptnet-vm-fw", "helpers": {}, "program": {},
+                 "program_changed": 0.0}, **have)
     want = dict({"state": "started", "units": {VM: "U"}, "argv": ["q"], "enabled": True, "allow_restart": False,
                  "missing_disks": [], "user": "ptnet-vm-fw", "helpers": {}, "program": {}}, **want)
     return decision.decide(have, want)
@@ -78,3 +79,15 @@ def test_the_processes_beside_a_running_qemu_count(helper, reason, drift):
     assert allowed.steps == (["stop", "start"] if reason else [])
     # Beside a QEMU that does not run, nothing is expected to.
     assert decide(HERE, want).drift == {}
+
+
+@pytest.mark.parametrize(("since", "there", "older"), [
+    (5.0, "1", False), (None, "1", False), (3.0, "1", True), (5.0, "0", True), (None, "0", True)])
+def test_a_port_process_of_an_older_program_wants_a_restart(since, there, older):
+    """As after an upgrade of this collection: the file is new, what runs is not."""
+    argv = ["python3", "-I", "/p", "--port", "a"]
+    have = dict(RUNS, helpers={PORTS: {"power": "running", "argv": argv, "since": since}}, program={"/p": there},
+                program_changed=4.0)
+    decided = decide(have, {"helpers": {PORTS: argv}, "program": {"/p": "1"}})
+    assert decided.restart_wanted == older
+    assert decided.reasons == (["ptnet-port-fw.service runs an older program"] if older else [])
