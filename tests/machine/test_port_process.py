@@ -44,16 +44,16 @@ def processes(machine):
     units = " ".join(map(layout.unit, (VICTIM, OTHER)))
     machine.equip()
     machine.put(archive.PATH, archive.content())
-    machine.put(unit.LOCK_FILE, unit.LOCK_TEXT)
+    machine.put(archive.LOCK_FILE, archive.LOCK_TEXT)
     for name, count in ((VICTIM, SLOTS), (OTHER, 1)):
         machine.put("/etc/systemd/system/" + layout.unit(name), unit.text(name, ports(name, count), GROUP, PYTHON))
     owner = machine.check("stat -c '%g %a' /dev/netmap").split()
     machine.check("groupadd -f %s && groupadd -f %s && chgrp %s /dev/netmap && chmod 660 /dev/netmap && "
                   "systemd-tmpfiles --create %s && systemctl daemon-reload && systemctl restart %s" % (
-                      GROUP, unit.GROUP, unit.GROUP, unit.LOCK_FILE, units))
+                      GROUP, archive.GROUP, archive.GROUP, archive.LOCK_FILE, units))
     yield machine
     machine.check("systemctl stop %s; rm -f /etc/systemd/system/ptnet-port-*.service %s %s; systemctl daemon-reload; "
-                  "chgrp %s /dev/netmap; chmod %s /dev/netmap" % (units, unit.LOCK_FILE, archive.PATH, *owner))
+                  "chgrp %s /dev/netmap; chmod %s /dev/netmap" % (units, archive.LOCK_FILE, archive.PATH, *owner))
 
 
 def attack(machine):
