@@ -28,6 +28,9 @@ SLOTS = 8
 GROWTH = 16 << 10  # kB of resident memory, over all attacks on one process
 # Lines of the kernel that one attack may cause; what netmap itself says is limited to ten a second and place.
 LINES = 500
+# But not for each slot that names buffer 0 (netmap_vp_rxsync_locked in netmap_vale.c), which any guest of a switch, the
+# fork's too, can write as often as it likes: it is said in docs/security.md, and nobody outside netmap can prevent it.
+UNLIMITED = ("garbage in the whole region",)
 TIMEOUT = 1800
 
 
@@ -80,9 +83,10 @@ def test_nothing_but_its_own_port_suffers(processes):
             break
         before = before or row["memory"]
         grown = row.get("memory", 0) - before
+        flood = row["lines"] > LINES and row["attack"] not in UNLIMITED
         faults = list(filter(None, [
             row["wrong"], "; ".join(row["hurt"]), "%d kB more memory" % grown if grown > GROWTH else "",
-            "%d lines of the kernel" % row["lines"] if row["lines"] > LINES else ""]))
+            "%d lines of the kernel" % row["lines"] if flood else ""]))
         print("%-58s %-8s %6.1f %8s %5d  %s" % (
             row["attack"], row["expected"], row.get("seconds", 0), row.get("memory", ""), row["lines"],
             "; ".join(["WRONG: " + fault for fault in faults] or [row["note"] or "nothing else suffered"])))
