@@ -4,12 +4,13 @@
 """A hostile QEMU against the real port process in its real unit, on the real netmap: nothing but its own port suffers.
 
 What is tried stands in inside/attacks_*.py; this prints what came of each, and decides. NIGHTLY=yes adds ten minutes of
-messages at random, from SEED.
+messages at random, from SEED. ATTACK= names one row, by a part of its name.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 
 import emulated
@@ -62,7 +63,8 @@ def processes(machine):
 def attack(machine):
     """Run all attacks; yields what came of each (dict) as soon as it is known."""
     given = {"victim": layout.directory(VICTIM), "other": layout.directory(OTHER), "unit": layout.unit(VICTIM),
-             "hurt": list(HURT), "seed": emulated.seed(), "long": nightly()}
+             "hurt": list(HURT), "seed": emulated.seed(), "long": nightly(),
+             "only": os.environ.get("ATTACK")}
     process = machine.begin("echo %s | PYTHONPATH=%s timeout %d python3 -m attack" % (
         shlex.quote(json.dumps(given)), CODE, TIMEOUT))
     said = []

@@ -51,21 +51,24 @@ class Fuzz:
     def one(self):
         device, client = self.client()
         command, body, descriptors = self._request()
+        ended = False
         try:
             if self._chance.randrange(10000) < _BROKEN:
                 client.raw(self._chance.randbytes(self._chance.randrange(1, 200)), descriptors)
                 client.socket.settimeout(0.2)
                 with contextlib.suppress(socket.timeout):
                     client.receive()
-                self._drop(device)
+                ended = True
             elif self._chance.random() < 0.3:
                 client.send(command, body, descriptors, NO_REPLY)
             else:
                 vfio_user.close(client.ask(command, body, descriptors).descriptors)
         except (Closed, AssertionError, struct.error):
-            self._drop(device)
+            ended = True
         finally:
             vfio_user.close(descriptors)
+        if ended:
+            self._drop(device)
         self.messages += 1
 
     def _drop(self, device):
