@@ -143,7 +143,7 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._clients = {}
         self._lock = threading.Lock()
-        self._served = 0
+        self._abandoned = False
         # Written to where something happened that the waiting thread should look at: a client went, a signal came.
         self._wake, self.waker = socket.socketpair()
         for end in (self._wake, self.waker):
@@ -172,12 +172,12 @@ class Server:
         """Offer a device at a path, to one client at a time."""
         def accept(connection):
             with self._lock:
-                if name in self._clients:
-                    self._say("%s: a second connection is refused" % name)
+                if name in self._clients or self._abandoned:
+                    self._say("%s: a connection is refused: %s" % (name, "the ports were those of a machine that has "
+                              "gone" if self._abandoned else "it is the second one"))
                     connection.close()
                     return
                 self._clients[name] = client = Client(connection, name, device, lambda: gone(client), self._say)
-                self._served += 1
             self._say("%s: connected" % name)
             client.start()
 
@@ -185,6 +185,8 @@ class Server:
             with self._lock:
                 if self._clients.get(name) is client:
                     del self._clients[name]
+                # For good: whoever comes now would find ports that were given back.
+                self._abandoned = not self._clients
             self._say("%s: disconnected" % name)
             self.wake()
 
@@ -192,9 +194,8 @@ class Server:
 
     @property
     def abandoned(self):
-        """Whether there were clients and none is left (bool)."""
-        with self._lock:
-            return self._served > 0 and not self._clients
+        """Whether there were clients and none is left; then nobody can connect any more (bool)."""
+        return self._abandoned
 
     def wake(self):
         """Have :meth:`wait` return: something happened that its caller should look at."""

@@ -398,7 +398,7 @@ def test_a_port_goes_with_its_client(device, guest, netmap):
     assert guest.control(CREATE) == errno.ENXIO
 
 
-def test_automatic(port, make, wait):
+def test_automatic(port, make, wait, monkeypatch):
     device = make(mode="automatic")
     guest = Asked(device)
     with vfio_user.memory(RAM) as ram:
@@ -411,9 +411,12 @@ def test_automatic(port, make, wait):
         assert device.loop.polls
         assert device.told == [1]
         wait(lambda: port._node._pairs == [(-1, -1)] * 2)
+        assert len(device._pointers()) == 16
+        pointers = b"still"
+        monkeypatch.setattr(device, "_pointers", lambda: pointers)
         device.quiet(100.0)
         device.quiet(100.5)
-        os.pwrite(ram, b"moved", KTOA)
+        pointers = b"moved"
         device.quiet(101.5)
         assert device.loop.polls
         device.quiet(102.6)

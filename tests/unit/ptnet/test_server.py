@@ -15,6 +15,7 @@ import stat
 import struct
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import vfio_user
@@ -58,6 +59,8 @@ class Serving:
     def __init__(self, folder, said):
         self.device, self.path = FakeDevice(), str(folder / "d0")
         self.server = Server(said.append)
+        # As if another device had a client: after the last one nobody may connect.
+        self.server._clients["m0"] = SimpleNamespace(close=lambda: None, join=lambda _seconds: None)
         self.server.offer(self.path, "d0", self.device)
         self._ending = False
         self._thread = threading.Thread(target=self._run)
@@ -71,6 +74,7 @@ class Serving:
         self._ending = True
         self.server.wake()
         self._thread.join()
+        self.server._clients.pop("m0", None)
         self.server.close()
         for key in list(self.server._selector.get_map().values()):
             key.fileobj.close()
@@ -78,7 +82,7 @@ class Serving:
         self.server._selector.close()
 
     def free(self):
-        return not self.server._clients
+        return not self.server._clients.keys() - {"m0"}
 
 
 @pytest.fixture
@@ -270,7 +274,19 @@ def test_a_second_connection(serving, client, said):
             assert second.closed()
     assert client.ask(GET_INFO, b"still").body == b"still"
     assert serving.device.gone == 0
-    assert said.count("d0: a second connection is refused") == 3
+    assert said.count("d0: a connection is refused: it is the second one") == 3
+
+
+def test_nobody_connects_after_the_last_one_has_gone(serving, said, wait):
+    """A machine that comes so soon would find the ports of one that has gone, given back."""
+    del serving.server._clients["m0"]
+    with vfio_user.connect(serving.path):
+        assert not serving.server.abandoned
+    wait(lambda: serving.server.abandoned)
+    with Client(serving.path) as late:
+        assert late.closed()
+    assert "a machine that has gone" in said[-1]
+    assert serving.server.abandoned
 
 
 @pytest.mark.parametrize("sent", [0, 1, 15, 16, 20])
@@ -280,7 +296,6 @@ def test_a_client_that_goes(serving, wait, sent):
             client.raw(client.message(GET_INFO, bytes(20))[:sent])
         wait(serving.free)
         assert serving.device.gone == number
-        assert serving.server.abandoned
 
 
 def test_a_client_that_says_nothing(serving, wait):
@@ -387,7 +402,7 @@ def test_without_a_free_descriptor_it_does_not_spin(serving, client, said, monke
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     # It was the second one.
     assert Client(later).closed()
-    wait(lambda: "d0: a second connection is refused" in said)
+    wait(lambda: "d0: a connection is refused: it is the second one" in said)
     later.close()
 
 
