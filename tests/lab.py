@@ -171,7 +171,10 @@ def rehearsal(given):
     # The double of QEMU is one of the fork; the distribution's opens ports that the double of netmap does not have.
     doubles = {"netmap_source": os.path.join(DOUBLES, "netmap"), "qemu_source": os.path.join(DOUBLES, "qemu"),
                "lab_hypervisor": "fork"}
-    if not has_qemu(given):
+    if "lab_suite" not in given:
+        # The release on which they were tried from end to end.
+        doubles["lab_suite"] = "bookworm"
+    if not has_qemu({**given, **doubles}):
         # The double of QEMU runs the distribution's.
         doubles["lab_image_packages"] = ["qemu-system-x86"]
     return doubles, {}

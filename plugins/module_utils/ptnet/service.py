@@ -30,7 +30,7 @@ def act(params, check_mode):
     if not absent:
         _refuse(params, ports, unit_name)
     have = supervisor.read([unit_name])[unit_name]
-    if "PartOf=" in have["text"]:
+    if unit.of_vm(have["text"]):
         raise PtnetError("the port process %s belongs to a VM" % name, found="%s of ptnet_vm" % unit_name,
                          expected="a name that no VM of this host has")
     change, steps = Change(), []

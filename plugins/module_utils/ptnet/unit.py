@@ -68,6 +68,11 @@ def text(name, ports, group, python, vm=None):
     }
 
 
+def of_vm(content):
+    """Whether the text of a unit file is that of a VM's port process, and not one on its own (bool)."""
+    return "PartOf=" in content
+
+
 def _lines(argv):
     """One option a line, so that a diff shows what changed; nothing in it needs to be quoted."""
     text = argv[0]

@@ -18,6 +18,7 @@ from ..errors import PtnetError
 from ..netmap import opening
 from ..netmap.device import Device
 from ..ptnet import layout
+from ..ptnet import unit as process_unit
 from ..watch import service as watch
 from . import choice, decision, definition, disks, firmware, messages, network, qmp, supervisor, unit, users
 
@@ -67,7 +68,8 @@ def units(name):
 
 def _process(name, have):
     """Whether the unit of a VM's port process is one of ``ptnet_port``, which serves a machine of somebody else."""
-    return "PartOf=" not in have["units"].get(layout.unit(name), "PartOf=")
+    text = have["units"].get(layout.unit(name))
+    return bool(text) and not process_unit.of_vm(text)
 
 
 def _refuse_process(name, have):

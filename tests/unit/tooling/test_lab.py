@@ -179,8 +179,9 @@ def played(lab, monkeypatch, verdict, reason=None):
     return seen
 
 
-@pytest.mark.parametrize(("suite", "packages"), [("trixie", None), ("bookworm", ["qemu-system-x86"])])
-def test_without_upstream_it_is_a_rehearsal_on_the_doubles(lab, monkeypatch, capsys, suite, packages):
+@pytest.mark.parametrize(("suite", "made", "packages"), [
+    ("trixie", "trixie", None), ("bookworm", "bookworm", ["qemu-system-x86"]), ("", "bookworm", ["qemu-system-x86"])])
+def test_without_upstream_it_is_a_rehearsal_on_the_doubles(lab, monkeypatch, capsys, suite, made, packages):
     monkeypatch.setenv("SUITE", suite)
     seen = played(lab, monkeypatch, "rehearsed", "no such host")
     monkeypatch.setattr(lab, "remove", lambda _lab: None)
@@ -189,7 +190,7 @@ def test_without_upstream_it_is_a_rehearsal_on_the_doubles(lab, monkeypatch, cap
     for name in ("netmap_source", "qemu_source"):
         assert (pathlib.Path(given[name]) / "configure").is_file()
     # The distribution's QEMU, which the double of the fork runs, is in one of the images already.
-    assert given.get("lab_image_packages") == packages
+    assert (given["lab_suite"], given.get("lab_image_packages")) == (made, packages)
     lines = capsys.readouterr().out.splitlines()
     assert lines.index("Ways out:") < next(n for n, line in enumerate(lines) if "rehearsal" in line)
     assert lines[-1].startswith("make lab: rehearsed on doubles, datapath not proven, after")
