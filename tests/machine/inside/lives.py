@@ -64,14 +64,14 @@ class Console:
             except AssertionError:
                 assert time.monotonic() < end, "no shell: %r" % self._seen[-500:]
                 self._seen = self._seen[-500:]
-        self.run("stty -echo; mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; "
-                 "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; modprobe netmap; "
-                 "echo 1 > /proc/sys/kernel/panic", 60)
+        self.insist("stty -echo; mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; "
+                    "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; modprobe netmap; "
+                    "echo 1 > /proc/sys/kernel/panic")
         # In the order of their PCI addresses, which is that of the VM's ports.
-        said = self.run("for n in /sys/bus/pci/drivers/%s/0*/net/*; do echo port=${n##*/}; done" % DRIVER, 30)
+        said = self.insist("for n in /sys/bus/pci/drivers/%s/0*/net/*; do echo port=${n##*/}; done" % DRIVER)
         found = re.findall(r"port=(\w+)", said)
         assert len(found) >= 2, said
-        self.run("; ".join("ip link set %s up" % name for name in found), 30)
+        self.insist("; ".join("ip link set %s up" % name for name in found))
         return found[:2]
 
     def say(self, line):
@@ -87,6 +87,15 @@ class Console:
         begin = len(self._seen)
         match = self._until("end=%d=" % self._count, seconds)
         return match.string[begin:match.start()]
+
+    def insist(self, line):
+        """Run a line that may run twice: the guest's kernel loses some of what is typed while it boots."""
+        for again in (True, True, False):
+            try:
+                return self.run(line, 30)
+            except AssertionError:
+                if not again:
+                    raise
 
 
 class Life:
