@@ -8,6 +8,7 @@ from __future__ import annotations
 from ansible.errors import AnsibleFilterError
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import names
+from ansible_collections.netmap.ptnet.plugins.module_utils.traffic.background import job_name
 
 DOCUMENTATION = r"""
 name: traffic_cases
@@ -58,8 +59,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The cases, each with C(name), C(title), C(sender), C(receiver), C(send) and C(receive)
-    (runs of M(netmap.ptnet.pkt_gen)), C(path), C(lossless) and C(baseline).
+  description:
+    - The cases, each with C(name), C(title), C(sender), C(receiver), C(send) and C(receive) (runs of
+      M(netmap.ptnet.pkt_gen)), C(path), C(lossless) and C(baseline).
+    - A name can be a job of M(netmap.ptnet.pkt_gen). Where inventory names are long, or have dots, it ends in a digest.
   type: list
   elements: dict
   sample:
@@ -79,9 +82,10 @@ BASELINE_PIPE = "check"
 
 
 def _case(name, title, sender, receiver, links, lossless, baseline, path):
+    """One case; it is named after machines of an inventory, and its name is that of a job of pkt_gen."""
     # Neither a switch nor a pipe nor a passed-through port has a link that must come up first: wait_link.
-    return {"name": name, "title": title, "sender": sender, "receiver": receiver, "lossless": lossless,
-            "baseline": baseline, "path": path,
+    return {"name": job_name(name), "title": title, "sender": sender, "receiver": receiver, "lossless": lossless,
+            "baseline": baseline and job_name(baseline), "path": path,
             "send": [{"port": start, "function": "tx", "wait_link": 0} for start, _end in links],
             "receive": [{"port": end, "function": "rx", "wait_link": 0} for _start, end in links]}
 
@@ -143,7 +147,7 @@ def _pipe_cases(ports, host, parents):
     for (vm, peer), links in groups.items():
         what = "pipe" if len(links) == 1 else "%d pipes" % len(links)
         native = "%s-%s-native" % (host, baselines[vm])
-        baseline = native if native in known else None
+        baseline = native if job_name(native) in known else None
         cases.append(_case("pipes-%s-to-%s" % (vm, peer), "%s → %s → %s" % (vm, what, peer), vm, peer, links, True,
                            baseline, [vm, baselines[vm], peer]))
         back = "pipes-%s-to-%s" % (peer, vm) + ("-back" if peer == vm else "")

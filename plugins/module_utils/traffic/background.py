@@ -8,6 +8,7 @@ Ansible's own async returns before anything has started, and a packet sent befor
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,22 @@ from ..errors import PtnetError
 
 FOLDER = "/run/netmap-ptnet"
 READY = b"ready"
+JOB_MAX = 40
+_JOB = re.compile(r"[A-Za-z0-9_-]{1,%d}\Z" % JOB_MAX)
+
+
+def job_name(text):
+    """The name of a job for whatever people call it (str): ``text`` itself where that can be one.
+
+    Otherwise what can be read of it and a digest, so that two texts never share a job.
+
+    :param text: such as the name of a case, in which inventory names stand: of any length, with dots (str)
+    """
+    if _JOB.match(text):
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:10]
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", text)[:JOB_MAX - len(digest) - 1]
+    return "%s-%s" % (readable, digest)
 
 
 def folder_of(job, top=FOLDER):
@@ -26,9 +43,9 @@ def folder_of(job, top=FOLDER):
 
     :raises PtnetError: a name that is no plain word
     """
-    if not re.match(r"[A-Za-z0-9_-]{1,40}\Z", job):
+    if not _JOB.match(job):
         raise PtnetError("the name of a job is refused", found=repr(job),
-                         expected="1 to 40 letters, digits, underscores and -")
+                         expected="1 to %d letters, digits, underscores and -" % JOB_MAX)
     return os.path.join(top, "pkt-gen-" + job)
 
 

@@ -9,6 +9,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.netmap.ptnet.plugins.filter.traffic_cases import FilterModule
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import names
+from ansible_collections.netmap.ptnet.plugins.module_utils.traffic import background
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,3 +139,16 @@ def test_every_port_is_proven_once_each_way(one, two, room):
         opened = [run["port"] for run in case["send"] + case["receive"] if not run["port"].startswith("ptnet")]
         assert len(set(opened)) == len(opened)
         assert not {names.parse(port) for port in opened} & {names.parse(port) for port in one + two}
+
+
+@pytest.mark.parametrize("host", ["hv1.example.org", "a" * 60, "hv 1/../x", "höst"])
+def test_every_case_of_a_host_of_any_name_is_a_job(host):
+    guest = "guest-with-a-name-of-its-own-0123"[:32]
+    vms = [vm("a", "vale1:a", "netmap:p0{1", "netmap:p0{2"), vm(guest, "vale1:b", "netmap:p0}2")]
+    cases = traffic_cases(vms, host, guests=["a", guest], parents=[{"name": "p0", "pipes": 9}])
+    names_of_cases = [case["name"] for case in cases]
+    assert len(set(names_of_cases)) == len(cases) == 10
+    for case in cases:
+        assert background.folder_of(case["name"])
+        assert case["baseline"] is None or case["baseline"] in names_of_cases
+    assert len([case for case in cases if case["baseline"]]) == 8

@@ -11,6 +11,8 @@ import time
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.traffic import background
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def test_a_job_is_ready_before_start_returns_and_ends_when_it_is_wanted(tmp_path):
@@ -65,3 +67,19 @@ def test_nothing_to_collect_says_so(tmp_path):
 def test_job_names_are_plain_words(name):
     with pytest.raises(PtnetError, match="name of a job"):
         background.folder_of(name)
+
+
+@given(st.text(), st.text())
+def test_whatever_it_is_called_there_is_a_job_for_it_and_for_nothing_else(one, other):
+    assert background.folder_of(background.job_name(one), "/run") == "/run/pkt-gen-" + background.job_name(one)
+    assert (background.job_name(one) == background.job_name(other)) == (one == other)
+
+
+@pytest.mark.parametrize(("text", "job"), [
+    ("vale1-10-vm1-to-hv1", "vale1-10-vm1-to-hv1"),
+    ("a" * 40, "a" * 40),
+    ("vale1-10-vm1-to-hv1.example.org", "vale1-10-vm1-to-hv1-example-o-7097beef3e"),
+    ("../../etc", "-etc-"),
+])
+def test_a_job_can_be_read(text, job):
+    assert background.job_name(text).startswith(job)
