@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux_service import UNIT
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.service import UNIT
 from emulated import nightly
 
 # One end of each pair is attached; something has to make pairs at boot.

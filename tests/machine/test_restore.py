@@ -12,8 +12,8 @@ import re
 import time
 
 import pytest
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux_ethtool import OFFLOADS
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux_service import UNIT
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.ethtool import OFFLOADS
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.service import UNIT
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.service import ARCHIVE
 from emulated import nightly
 from test_power import BEFORE_NETWORK, console, installed, until

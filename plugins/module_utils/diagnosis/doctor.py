@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 
 from ..errors import PtnetError
-from ..kernel.modules import platform
-from ..kernel.reading import reading as reader
+from ..kernel.platform import platform
 from ..netmap import survey
 from ..netmap.record import Record
 from . import loops, machines, rules_log, rules_module, rules_ports
@@ -42,7 +41,7 @@ def act(params, check_mode, system=None, device=None, reading=None, units=machin
     if not 1 <= params["kernel_log_lines"] <= 100000:
         raise PtnetError("kernel_log_lines is refused", found=params["kernel_log_lines"], expected="1 to 100000")
     system = system or platform()
-    facts = read(params, check_mode, system, device, reading or reader(system))
+    facts = read(params, check_mode, system, device, reading or system.reading())
     facts.update(machines=units(), loops=threads())
     findings = find(RULES, facts, params["ignore"])
     counts = {severity: sum(one["severity"] == severity for one in findings) for severity in SEVERITIES}

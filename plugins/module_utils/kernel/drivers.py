@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """NIC drivers with netmap support: what to unload and load, and what is refused. Private to netmap.ptnet.
 
-What is read comes from ``linux_drivers.Drivers.read``. Out of the kernel go drivers before netmap, into it netmap
+What is read comes from ``platform.Drivers.read``. Out of the kernel go drivers before netmap, into it netmap
 before drivers, because a driver with netmap support uses netmap's symbols.
 """
 

@@ -14,7 +14,7 @@ from ..netmap import parameters
 from ..netmap.device import Device
 from ..netmap.record import Record
 from . import drivers
-from .modules import platform
+from .platform import platform
 from .users import named, users
 
 # module: from system.module(); stale: the loaded build is not the installed one; now: parameter values, or None;

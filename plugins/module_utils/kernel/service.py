@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import hashlib
 import os
@@ -64,6 +65,24 @@ class ServiceFiles:
             files.rename(draft, full)
         else:
             files.replace(full, content, mode)
+
+
+class PortService(ServiceFiles, abc.ABC):
+    """The service that restores ports at boot, and what starts it on this system."""
+
+    @abc.abstractmethod
+    def wanted(self, archive):
+        """The files that there should be, in the form of :meth:`read` (dict).
+
+        :param archive: the code (bytes)
+        """
+
+    @abc.abstractmethod
+    def write(self, wanted):
+        """Make the files so, and tell the system if it has to know.
+
+        :param wanted: from :meth:`wanted`; empty when nothing should be there (dict)
+        """
 
 
 def lines(found):

@@ -11,17 +11,19 @@ import re
 
 from .. import files
 from ..command import run
+from .platform import Platform
 
 NODE = "/dev/netmap"
 # The code of the service that holds duplicates of what others have open (watch/service.py).
 WATCH = "/var/lib/netmap-ptnet/watch.pyz"
+_LINE = 300
 _PORT = re.compile(r"(?:^|[=,])(?:netmap:(?!//)([^,\s]+)|(vale\w*:[^,\s]+))")
 # QEMU's -netdev and the port process's --port take the kernel's own name. Other netdevs have an ifname that is no port.
 _IFNAME = re.compile(r"(?:netmap,(?:.*,)?|id=[^,]*,)ifname=(?:netmap:)?([^,\s]+)")
 
 
-class Unix:
-    """Reads and changes one machine.
+class Unix(Platform):
+    """What both systems do alike.
 
     :param root: prefix of all paths, for tests (path)
     :param run_program: stands in for :func:`command.run` in tests
@@ -32,7 +34,6 @@ class Unix:
         self._run = run_program
 
     def node(self):
-        """The device node: path, mode such as ``0660``, group; or None."""
         try:
             status = os.stat(self._root + NODE)
         except OSError:
@@ -44,13 +45,12 @@ class Unix:
         return {"path": NODE, "mode": "%04o" % (status.st_mode & 0o7777), "group": group}
 
     def write_node(self, group, mode):
-        """Give the node a group and a mode (str, octal); udev would do so at the next load only."""
+        # udev would do so at the next load only.
         path = self._root + NODE
         os.chown(path, -1, grp.getgrnam(group).gr_gid)
         os.chmod(path, int(mode, 8))
 
     def group_exists(self, group):
-        """Whether the group is known (bool)."""
         try:
             grp.getgrnam(group)
         except KeyError:
@@ -80,6 +80,11 @@ class Unix:
         os.makedirs(os.path.dirname(full), exist_ok=True)
         files.replace(full, body)
         return True
+
+
+def printable(text):
+    """A text that cannot harm a terminal: no control character, at most 300 characters (str). Pure."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:_LINE])
 
 
 def ports_in(words):

@@ -13,15 +13,15 @@ import sys
 import time
 
 from ..errors import PtnetError
-from ..kernel.modules import platform
+from ..kernel.platform import platform
 from . import pipes, ports
 from .port_options import PERSISTENT, SETTINGS
 from .record import STORE, Record, described
 
 # This file and all that it imports on Linux, below module_utils.
-SOURCES = ("change", "command", "errors", "files", "kernel.freebsd", "kernel.freebsd_links",
-           "kernel.linux", "kernel.linux_ethtool", "kernel.linux_links", "kernel.linux_routes", "kernel.modules",
-           "kernel.unix", "mac", "netmap.abi", "netmap.boot", "netmap.changes", "netmap.device",
+SOURCES = ("change", "command", "errors", "files", "kernel.freebsd.links", "kernel.freebsd.platform",
+           "kernel.linux.ethtool", "kernel.linux.links", "kernel.linux.platform", "kernel.linux.routes",
+           "kernel.platform", "kernel.unix", "mac", "netmap.abi", "netmap.boot", "netmap.changes", "netmap.device",
            "netmap.forbidden", "netmap.names", "netmap.parameters", "netmap.pipes", "netmap.port_options",
            "netmap.port_plan", "netmap.ports", "netmap.record")
 # Seconds for netmap and all interfaces together; VMs wait as long.

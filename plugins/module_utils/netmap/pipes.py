@@ -9,7 +9,7 @@ from collections import namedtuple
 
 from ..change import Change
 from ..errors import PtnetError
-from ..kernel.modules import platform
+from ..kernel.platform import platform
 from . import names, parameters
 from .changes import ChangeableDevice, Unloaded
 from .record import Record

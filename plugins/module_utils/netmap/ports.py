@@ -11,7 +11,7 @@ import os
 
 from ..change import Change
 from ..errors import PtnetError
-from ..kernel.modules import platform
+from ..kernel.platform import platform
 from . import names, parameters
 from .changes import ChangeableDevice, Unloaded
 from .forbidden import ForbiddenRequest

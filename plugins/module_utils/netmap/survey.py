@@ -11,7 +11,7 @@ import platform as python_platform
 import shlex
 
 from ..errors import PtnetError
-from ..kernel.modules import platform
+from ..kernel.platform import platform
 from ..kernel.users import users
 from . import names
 from .device import Device
@@ -60,10 +60,10 @@ def act(params, check_mode, system=None, device=None, reading=None, record=None)
     }
     result.update(distribution())
     if params.get("gather"):
-        from ..kernel.reading import reading as reader
         from .survey_subsets import chosen, read_subsets
 
-        result.update(read_subsets(chosen(params["gather"]), system, reading or reader(system), device, record, result))
+        reading = reading or system.reading()
+        result.update(read_subsets(chosen(params["gather"]), system, reading, device, record, result))
     if warnings:
         result["warnings"] = warnings
     return result

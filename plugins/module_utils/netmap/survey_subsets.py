@@ -25,7 +25,7 @@ def read_subsets(subsets, system, reading, device, record, base):
     """The values of the subsets (dict).
 
     :param subsets: from :func:`chosen`
-    :param reading: from ``kernel.reading.reading()``
+    :param reading: from ``system.reading()`` (platform.Reading)
     :param base: what the survey has read already; it is not changed (dict)
     """
     result = {}

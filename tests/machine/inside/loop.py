@@ -25,7 +25,7 @@ LIMIT = 3  # seconds; whoever holds it longer does not let go
 
 
 def device():
-    from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.modules import platform
+    from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.platform import platform
 
     return ports.open_device(platform())
 

@@ -8,7 +8,7 @@ import json
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.diagnosis import doctor, loops
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux import Linux
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.platform import Linux
 
 
 class Reading:

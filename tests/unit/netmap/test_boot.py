@@ -10,7 +10,7 @@ import zipfile
 
 import bundled
 import pytest
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux import Linux
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.platform import Linux
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import boot, boot_service, pipes, ports
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.changes import ChangeableDevice
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.record import Record
@@ -208,7 +208,8 @@ def test_without_systemd_there_is_a_warning(machine):
 
 def test_the_copy_holds_exactly_what_it_imports():
     # Made for one system, or for the modules alone.
-    elsewhere = {"kernel.freebsd_service", "kernel.linux_drivers", "kernel.linux_service"}
+    elsewhere = {"kernel.freebsd.reading", "kernel.freebsd.service", "kernel.linux.drivers", "kernel.linux.reading",
+                 "kernel.linux.service"}
     assert bundled.imports("netmap.boot", elsewhere) == set(boot.SOURCES)
 
 

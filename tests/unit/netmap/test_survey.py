@@ -8,8 +8,8 @@ import os
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux import Linux
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux_reading import LinuxReading
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.platform import Linux
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.reading import Reading
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import survey
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.device import Device
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.record import Record
@@ -108,7 +108,7 @@ def test_a_subset_is_added_to_the_plain_values(system, netmap, tmp_path):
     system.put("sys/class/net/eth9/mtu", "9000\n")
     params = {"store": str(tmp_path), "gather": ["nics", "memory"]}
     result = survey.act(params, True, system, Device(netmap.driver_of, open_node=netmap.open_node),
-                        LinuxReading(system, str(tmp_path)))
+                        Reading(system, str(tmp_path), None))
     assert {"loaded", "nics", "memory_regions"} <= set(result)
     assert "drift" not in result
     assert [one["mtu"] for one in result["nics"] if one["name"] == "eth9"] == [9000]

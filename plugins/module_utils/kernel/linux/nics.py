@@ -9,8 +9,8 @@ import contextlib
 import os
 import struct
 
-from .linux_ethtool import OFFLOADS
-from .linux_ethtool import ask as ethtool
+from .ethtool import OFFLOADS
+from .ethtool import ask as ethtool
 
 # Further offloads are bits of ETHTOOL_GFLAGS (linux/ethtool.h).
 _GFLAGS = 0x25

@@ -5,20 +5,19 @@ from __future__ import annotations
 
 import contextlib
 import grp
-import inspect
 import os
 import subprocess
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel import freebsd_service, loading
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.freebsd import (
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel import loading
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.freebsd import service as rc
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.freebsd.platform import (
     DEVFS_FILE,
     LOADER_FILE,
     SYSCTL_FILE,
     FreeBSD,
 )
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux import Linux
 
 # As the manual pages of FreeBSD 14 show these programs' answers; nobody recorded them on a machine.
 ANSWERS = {
@@ -82,14 +81,6 @@ def machine(tmp_path):
 @pytest.fixture
 def freebsd(machine):
     return machine.freebsd
-
-
-def test_the_surface_is_that_of_linux():
-    def surface(cls):
-        return {name: list(inspect.signature(method).parameters) for name, method in vars(cls).items()
-                if not name.startswith("_") and callable(method)}
-
-    assert surface(FreeBSD) == surface(Linux)
 
 
 def test_reading(freebsd, monkeypatch):
@@ -201,14 +192,14 @@ def test_persistent_ports_are_seen_before_an_unload(machine, tmp_path, monkeypat
 
 def test_the_rc_script(machine, tmp_path):
     service = machine.freebsd.port_service()
-    assert (service.read(), service.wanted(b"code")[freebsd_service.ARCHIVE]) == ({}, b"code")
+    assert (service.read(), service.wanted(b"code")[rc.ARCHIVE]) == ({}, b"code")
     wanted = service.wanted(b"code")
     service.write(wanted)
     assert service.read() == wanted
-    path = machine.root + freebsd_service.SCRIPT
+    path = machine.root + rc.SCRIPT
     assert os.stat(path).st_mode & 0o777 == 0o555
     assert subprocess.run(["sh", "-n", path], check=False).returncode == 0
-    script = machine.text(freebsd_service.SCRIPT)
+    script = machine.text(rc.SCRIPT)
     for line in ("# PROVIDE: netmap_ptnet_ports", "# REQUIRE: FILESYSTEMS netif NETWORKING",
                  'rcvar="netmap_ptnet_ports_enable"'):
         assert line in script.splitlines()
@@ -225,9 +216,9 @@ def test_the_rc_script_runs_the_code(machine, tmp_path, status):
     (tmp_path / "code.py").write_text("print('p0: restored')\nraise SystemExit(%d)\n" % status)
     (tmp_path / "logger").write_text("#!/bin/sh\nexec cat > %s/logged\n" % tmp_path)
     (tmp_path / "logger").chmod(0o755)
-    text = service.wanted(b"")[freebsd_service.SCRIPT].decode()
+    text = service.wanted(b"")[rc.SCRIPT].decode()
     text = text.replace("/etc/rc.subr", "%s/rc.subr" % tmp_path)
-    text = text.replace(freebsd_service.ARCHIVE, "%s/code.py" % tmp_path)
+    text = text.replace(rc.ARCHIVE, "%s/code.py" % tmp_path)
     (tmp_path / "script").write_text(text)
     ended = subprocess.run(["sh", str(tmp_path / "script"), "start"], capture_output=True, text=True, check=False,
                            env=dict(os.environ, PATH="%s:%s" % (tmp_path, os.environ["PATH"])))

@@ -14,7 +14,7 @@ import signal
 import socket
 import time
 
-from ..errors import PtnetError
+from ...errors import PtnetError
 
 NAMED = "/run/netns"
 LIMIT = 128

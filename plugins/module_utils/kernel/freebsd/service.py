@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from .service import ARCHIVE, ServiceFiles
+from .. import service
+from ..service import ARCHIVE
 
 NAME = "netmap_ptnet_ports"
 SCRIPT = "/usr/local/etc/rc.d/" + NAME
@@ -49,18 +50,16 @@ run_rc_command "$1"
 """
 
 
-class PortService(ServiceFiles):
+class PortService(service.PortService):
     """The code, the script, and the line that enables it; rc(8) reads them at boot, so nothing is to be told."""
 
     PATHS = (ARCHIVE, SCRIPT, CONFIG)
     MODES = {SCRIPT: 0o555}
 
     def wanted(self, archive):
-        """The files that there should be, in the form of :meth:`read` (dict)."""
         script = _TEXT % {"name": NAME, "python": sys.executable, "archive": ARCHIVE}
         config = '# Written by the Ansible collection netmap.ptnet.\n%s_enable="YES"\n' % NAME
         return {ARCHIVE: archive, SCRIPT: script.encode(), CONFIG: config.encode()}
 
     def write(self, wanted):
-        """Make the files so."""
         self.place(wanted)

@@ -13,17 +13,18 @@ import contextlib
 import os
 import re
 
-from ..errors import PtnetError
+from ...errors import PtnetError
+from .. import platform
 
 _MODULES = "/lib/modules"
 _IMAGE = "/boot/initrd.img-%s"
 _SUFFIXES = ("", ".xz", ".zst", ".gz")
 
 
-class Drivers:
+class Drivers(platform.Drivers):
     """Reads and changes the drivers of one machine.
 
-    :param system: the machine (linux.Linux)
+    :param system: the machine (Platform)
     :param root: prefix of all paths, for tests (path)
     :param program: runs a program (``Linux._program``)
     """
@@ -34,12 +35,6 @@ class Drivers:
         self._program = program
 
     def read(self, names):
-        """What is known of each driver (dict of dict), by name with underscores.
-
-        ``loaded`` is None, ``stock``, ``netmap``, or ``other build`` (with netmap, but not the installed file);
-        ``installed`` is None, ``built in``, ``stock`` or ``netmap``, of what modprobe would load; ``path`` and
-        ``fits`` belong to it; ``interfaces`` are its NICs, ``holders`` the modules on top of it.
-        """
         module = self._system.module()
         with_netmap = {_plain(name) for name in (module or {"holders": []})["holders"]}
         interfaces = {}
@@ -80,15 +75,12 @@ class Drivers:
     # Loading
 
     def unload(self, name):
-        """Unload one driver; what it depends on stays, so that either build of it can be loaded again."""
         self._program(["rmmod", name], remedy="see what uses it: lsmod, and the configuration of its interfaces")
 
     def load(self, name):
-        """Load the driver that modprobe prefers, netmap's."""
         self._program(["modprobe", name], remedy="read the kernel log (dmesg)")
 
     def load_stock(self, name):
-        """Load the kernel's own driver although another is preferred."""
         order = _text("%s%s/%s/modules.order" % (self._root, _MODULES, self._system.kernel_release())) or ""
         pattern = r"^(kernel/(?:\S*/)?%s)\.k?o$" % name.replace("_", "[-_]")
         for place in re.findall(pattern, order, re.MULTILINE):
@@ -100,17 +92,14 @@ class Drivers:
         raise PtnetError("the kernel's own driver %s is not found" % name, remedy="modprobe it by hand, or reboot")
 
     def settle(self):
-        """Wait until udev has named the interfaces."""
         with contextlib.suppress(PtnetError):
             self._program(["udevadm", "settle", "--timeout=20"])
 
     # What boots
 
     def images(self, names):
-        """Kernels whose initramfs has a driver that is not the installed one with netmap: release to drivers (dict).
-
-        What is loaded there wins over what lies on the disk. Only images that ``update-initramfs`` makes are looked at.
-        """
+        # What is loaded in an initramfs wins over what lies on the disk. Only images that update-initramfs makes are
+        # looked at.
         found = {}
         if not self._has("update-initramfs"):
             return found
@@ -135,11 +124,9 @@ class Drivers:
         return True
 
     def rebuild(self, release):
-        """Make the initramfs of one kernel anew."""
         self._program(["update-initramfs", "-u", "-k", release], remedy="free space on /boot, and run it by hand")
 
     def foreign_initramfs(self):
-        """Whether this machine makes its initramfs with a tool that is not looked into (bool)."""
         return not self._has("update-initramfs") and any(self._has(tool) for tool in ("dracut", "mkinitcpio"))
 
     def _has(self, tool):

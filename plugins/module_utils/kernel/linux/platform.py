@@ -10,9 +10,9 @@ import mmap
 import os
 import re
 
-from ..errors import PtnetError
-from .linux_ethtool import ask
-from .unix import NODE, WATCH, Unix, ports_in
+from ...errors import PtnetError
+from ..unix import NODE, WATCH, Unix, ports_in
+from .ethtool import ask
 
 MODPROBE_FILE = "/etc/modprobe.d/netmap-ptnet.conf"
 LOAD_FILE = "/etc/modules-load.d/netmap-ptnet.conf"
@@ -37,19 +37,16 @@ _LOAD_HINTS = (
 
 
 class Linux(Unix):
-    """Reads and changes one machine."""
+    """The doors to a Linux machine."""
 
     ptnet_driver = PTNET_DRIVER
 
     # The module
 
     def loaded(self):
-        """Whether netmap is in the kernel (bool)."""
         return os.path.isdir(self._root + _MODULE)
 
     def module(self):
-        """The loaded module, or None: refcount (int), version and srcversion (str or None), holders (list of str),
-        built_in (bool)."""
         if not self.loaded():
             return None
         holders = self._root + _MODULE + "/holders"
@@ -63,10 +60,6 @@ class Linux(Unix):
         }
 
     def installed(self, release=None):
-        """The module that modprobe would load: path, version, srcversion, vermagic; or None.
-
-        :param release: the kernel it is for, as ``uname -r`` prints it; None for the running one (str)
-        """
         try:
             _status, output = self._program(["modinfo"] + (["-k", release] if release else []) + ["netmap"])
         except PtnetError:  # No such module, or not even modinfo: either way modprobe would load nothing.
@@ -76,10 +69,7 @@ class Linux(Unix):
                 "srcversion": fields.get("srcversion"), "vermagic": fields.get("vermagic")}
 
     def stale(self, module, installed, name="netmap"):
-        """Whether a loaded module is another build than the installed one (bool); None when that cannot be told.
-
-        Kernels without CONFIG_MODULE_SRCVERSION_ALL (Debian's) show no srcversion; the build id is always there.
-        """
+        # Kernels without CONFIG_MODULE_SRCVERSION_ALL (Debian's) show no srcversion; the build id is always there.
         if module["srcversion"] and installed["srcversion"]:
             return module["srcversion"] != installed["srcversion"]
         try:
@@ -94,26 +84,19 @@ class Linux(Unix):
             return None
 
     def kernel_release(self):
-        """The running kernel's release (str)."""
         return os.uname().release
 
     def fits(self, installed, release=None):
-        """Whether the installed module is built for a kernel, by default the running one (bool)."""
         vermagic = (installed["vermagic"] or "").split()
         return not vermagic or vermagic[0] == (release or self.kernel_release())
 
     def headers_present(self, release=None):
-        """Whether modules can be built for a kernel, by default the running one (bool)."""
         release = release or self.kernel_release()
         return any(os.path.isfile("%s%s/Makefile" % (self._root, path)) for path in (
             "/lib/modules/%s/build" % release, "/usr/src/linux-headers-%s" % release))
 
     def kernels(self):
-        """The kernels that can be booted, in the order of their versions (list of dict).
-
-        Each has ``release`` (str), ``running`` (bool), ``headers`` (bool: modules can be built for it) and ``netmap``
-        (None, or ``path``, ``vermagic``, ``fits``). A folder that only holds modules of a removed kernel is none.
-        """
+        # A folder that only holds modules of a removed kernel is none.
         folder = self._root + "/lib/modules"
         names = os.listdir(folder) if os.path.isdir(folder) else []
         releases = [name for name in names if os.path.isfile("%s/%s/modules.builtin" % (folder, name))]
@@ -131,10 +114,6 @@ class Linux(Unix):
         return found
 
     def load(self, parameters):
-        """Load netmap with these parameters (dict).
-
-        :raises PtnetError: what the kernel said, with the usual cause
-        """
         words = ["%s=%d" % item for item in sorted(parameters.items())]
         status, output = self._program(["modprobe", "netmap"] + words, allowed=None)
         if status == 0 and self.loaded():
@@ -150,7 +129,6 @@ class Linux(Unix):
         raise PtnetError("netmap cannot be loaded", found=said, remedy=remedy)
 
     def unload(self):
-        """Unload netmap; never by force."""
         self._program(["modprobe", "-r", "netmap"], remedy="see who holds it with netmap.ptnet.netmap_info")
         if self.loaded():
             raise PtnetError("netmap is still loaded", found="it is built into the kernel, or loaded again at once")
@@ -159,10 +137,7 @@ class Linux(Unix):
         return "[none]" not in (self._text("/sys/kernel/security/lockdown") or "[none]")
 
     def unsigned(self, paths):
-        """Those module files that this kernel refuses because they bear no signature (list of str).
-
-        Whether the key of a signature is enrolled shows only when the module is loaded.
-        """
+        # Whether the key of a signature is enrolled shows only when the module is loaded.
         if not self._locked_down() and self._text("/sys/module/module/parameters/sig_enforce") != "Y":
             return []
         found = []
@@ -174,22 +149,19 @@ class Linux(Unix):
         return found
 
     def drivers(self):
-        """The NIC drivers that netmap patches (linux_drivers.Drivers)."""
-        from .linux_drivers import Drivers
+        from .drivers import Drivers
 
         return Drivers(self, self._root, self._program)
 
     # Parameters
 
     def parameters(self):
-        """The values in the kernel, as the kernel shows them in numbers (dict of int); None when not loaded."""
         folder = self._root + _MODULE + "/parameters"
         if not os.path.isdir(folder):
             return None
         return _numbers({name: self._text("%s/parameters/%s" % (_MODULE, name)) for name in sorted(os.listdir(folder))})
 
     def write_parameter(self, name, number):
-        """Write one parameter into the kernel; ranges are the caller's duty, the kernel checks nothing."""
         path = "%s%s/parameters/%s" % (self._root, _MODULE, name)
         try:
             with open(path, "w", encoding="ascii") as stream:
@@ -201,8 +173,6 @@ class Linux(Unix):
     # What comes back after a reboot
 
     def boot(self):
-        """What comes back: ``load`` (bool), ``parameters`` (dict of int), ``node`` (group and mode, or None),
-        ``drivers`` (list of str: loaded after netmap)."""
         options = re.findall(r"^options\s+netmap\s+(.*)$", self._text(MODPROBE_FILE) or "", re.MULTILINE)
         names = re.findall(r"^(\w+)\s*$", self._text(LOAD_FILE) or "", re.MULTILINE)
         rule = re.search(r'^KERNEL=="netmap".*GROUP="([^"]*)".*MODE="([^"]*)"', self._text(RULE_FILE) or "", re.M)
@@ -214,7 +184,6 @@ class Linux(Unix):
         }
 
     def write_boot(self, boot):
-        """Make the boot files say this, in the form of :meth:`boot`; what is empty has no file."""
         words = " ".join("%s=%d" % item for item in sorted(boot["parameters"].items()))
         node = boot["node"]
         self._write(MODPROBE_FILE, words and _BANNER + "options netmap %s\n" % words)
@@ -225,7 +194,7 @@ class Linux(Unix):
                 self._program(["udevadm", "control", "--reload"])
 
     def boot_conflicts(self):
-        """Other files of modprobe that speak of netmap (list of str)."""
+        # Other files of modprobe.
         found = []
         for folder in ("/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"):
             if os.path.islink(self._root + os.path.dirname(folder)) or not os.path.isdir(self._root + folder):
@@ -238,39 +207,29 @@ class Linux(Unix):
         return found
 
     def port_service(self):
-        """The service that restores ports at boot (linux_service.PortService).
-
-        :raises PtnetError: this machine has no systemd
-        """
-        from .linux_service import PortService
+        from .service import PortService
 
         return PortService(self._root, self._program)
 
     def links(self):
-        """The pairs of interfaces, and what polling may use (linux_links.Links)."""
-        from .linux_links import Links
+        from .links import Links
 
         return Links(self._root, self._program)
 
     # The device node
 
     def make_group(self, group):
-        """Make a system group."""
         self._program(["groupadd", "--system", group])
 
     # Interfaces
 
     def interfaces(self):
-        """All network interfaces of this namespace (list of str)."""
         folder = self._root + "/sys/class/net"
         return sorted(name for name in os.listdir(folder) if os.path.isdir(os.path.join(folder, name)))
 
     def driver_of(self, name):
-        """An interface's driver (str); ``""`` when it has none; None when there is no such interface.
-
-        A persistent netmap port has no driver link, no ethtool driver and no rtnl kind (nm_os_vi_persist in
-        netmap_linux.c); every NIC, veth end or tap has one of them.
-        """
+        # A persistent netmap port has no driver link, no ethtool driver and no rtnl kind (nm_os_vi_persist in
+        # netmap_linux.c); every NIC, veth end or tap has one of them.
         folder = "%s/sys/class/net/%s" % (self._root, name)
         if not os.path.isdir(folder):
             return None
@@ -284,30 +243,24 @@ class Linux(Unix):
         return answer[4:36].split(b"\0", 1)[0].decode("ascii", "replace") if answer else ""
 
     def address_of(self, name):
-        """An interface's MAC address (str or None)."""
         return self._text("/sys/class/net/%s/address" % name)
 
     def mtu_of(self, name):
-        """The largest packet that an interface takes, bytes (int); 0 when there is no such interface."""
         return int(self._text("/sys/class/net/%s/mtu" % name) or 0)
 
     def bus_address_of(self, name):
-        """The PCI address of an interface, such as ``0000:00:04.0`` (str or None)."""
         path = os.path.realpath("%s/sys/class/net/%s/device" % (self._root, name))
         found = re.findall(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", path)
         return found[-1] if found else None
 
     def management(self):
-        """Interfaces whose loss may cut this machine off, and what they carry (dict of str)."""
-        from .linux_routes import carried
+        from .routes import carried
 
         return carried(self._root)
 
     # Who uses netmap
 
     def processes(self):
-        """Processes that have /dev/netmap open or mapped: pid, command, holds, and the ports in their command lines
-        (list of dict). Not our watch, which lets go when they do."""
         found, node = [], self._node_in_maps()
         for pid in sorted(int(name) for name in os.listdir(self._root + "/proc") if name.isdigit()):
             folder = "%s/proc/%d" % (self._root, pid)
@@ -342,11 +295,9 @@ class Linux(Unix):
     # The machine
 
     def memory_available(self):
-        """Memory that can be had without swapping, bytes (int)."""
         return self._meminfo("MemAvailable")
 
     def memory_total(self):
-        """Memory of the machine, bytes (int)."""
         return self._meminfo("MemTotal")
 
     def _meminfo(self, key):
@@ -354,8 +305,12 @@ class Linux(Unix):
         return int(found.group(1)) * 1024 if found else 0
 
     def kvm_usable(self):
-        """Whether /dev/kvm is there (bool)."""
         return os.path.exists(self._root + "/dev/kvm")
+
+    def reading(self):
+        from .reading import Reading
+
+        return Reading(self, self._root, self._program)
 
     # Programs
 

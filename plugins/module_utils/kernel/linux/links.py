@@ -10,19 +10,19 @@ import os
 import re
 import struct
 
-from .linux_ethtool import ask, switch_off
+from .. import platform
+from .ethtool import ask, switch_off
 
 _ETHTOOL_GCHANNELS = 0x3C
 
 
-class Links:
+class Links(platform.Links):
     """Reads and changes interfaces of one machine.
 
     :param root: prefix of all paths, for tests (path)
     :param program: runs a program (``Linux._program``)
     """
 
-    # The driver of one end.
     PAIR = "veth"
 
     def __init__(self, root, program):
@@ -30,7 +30,6 @@ class Links:
         self._program = program
 
     def pair(self, name):
-        """One end of a pair that exists: ``peer`` (str, None when it is elsewhere), ``up`` (bool: both ends are)."""
         index, peer = self._number(name, "iflink"), None
         folder = self._root + "/sys/class/net"
         for other in os.listdir(folder):
@@ -39,31 +38,23 @@ class Links:
         return {"peer": peer, "up": all(one and self._number(one, "flags") & 1 for one in (name, peer))}
 
     def make(self, name, peer, mac):
-        """Make a pair; the end ``peer`` gets the MAC address. Both are down still, and have no offloads.
-
-        Frames that the kernel left without a checksum, or larger than a buffer, would reach the switch so
-        (generic_rx_handler in netmap_generic.c).
-        """
+        # Without offloads: frames that the kernel left without a checksum, or larger than a buffer, would reach the
+        # switch so (generic_rx_handler in netmap_generic.c).
         self._program(["ip", "link", "add", name, "type", "veth", "peer", "name", peer, "address", mac],
                       remedy="install iproute2; the kernel needs its module veth")
         for end in (name, peer):
             switch_off(end)
 
     def raise_ends(self, *names):
-        """Bring interfaces up."""
         for name in names:
             self._program(["ip", "link", "set", name, "up"])
 
     def remove(self, name):
-        """Delete a pair by one of its ends."""
         self._program(["ip", "link", "delete", name])
 
     def polling_limits(self, name):
-        """What polling of a NIC may use: online CPUs (list of int), receive and transmit rings (two ints).
-
-        netmap asks the driver for its channels, the kernel for its queues (nm_os_generic_find_num_queues in
-        netmap_linux.c); of different answers the safer one counts.
-        """
+        # netmap asks the driver for its channels, the kernel for its queues (nm_os_generic_find_num_queues in
+        # netmap_linux.c); of different answers the safer one counts.
         text = self._text("/sys/devices/system/cpu/online") or "0"
         online = [number for first, last in re.findall(r"(\d+)(?:-(\d+))?", text)
                   for number in range(int(first), int(last or first) + 1)]

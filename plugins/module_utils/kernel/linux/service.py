@@ -9,8 +9,9 @@ import contextlib
 import os
 import sys
 
-from ..errors import PtnetError
-from .service import ARCHIVE, ServiceFiles
+from ...errors import PtnetError
+from .. import service
+from ..service import ARCHIVE
 
 UNIT = "netmap-ptnet-ports.service"
 _FOLDER = "/etc/systemd/system"
@@ -34,7 +35,7 @@ WantedBy=multi-user.target
 """
 
 
-class PortService(ServiceFiles):
+class PortService(service.PortService):
     """The code, the unit, and the link that enables it.
 
     :param program: runs a program (``Linux._program``)
@@ -51,7 +52,6 @@ class PortService(ServiceFiles):
                              expected="systemd", remedy="after a reboot run the same task again")
 
     def wanted(self, archive):
-        """The files that there should be, in the form of :meth:`read` (dict)."""
         return {ARCHIVE: archive, UNIT_FILE: (_TEXT % (sys.executable, ARCHIVE)).encode(), LINK: UNIT_FILE}
 
     def write(self, wanted):

@@ -1,7 +1,7 @@
 # Copyright (c) netmap.ptnet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""netmap on FreeBSD, with the surface of ``linux.Linux``. Not tried on a real FreeBSD. Private to netmap.ptnet.
+"""netmap on FreeBSD. Not tried on a real FreeBSD. Private to netmap.ptnet.
 
 GENERIC has netmap built in: then it is always loaded, never unloaded, and takes its load-time tunables at boot.
 The node's group is set by devfs.conf(5) and not by devfs.rules(5): rules count only as the one system ruleset of
@@ -13,8 +13,8 @@ from __future__ import annotations
 import os
 import re
 
-from ..errors import PtnetError
-from .unix import NODE, Unix, ports_in
+from ...errors import PtnetError
+from ..unix import NODE, Unix, ports_in
 
 LOADER_FILE = "/boot/loader.conf.d/netmap-ptnet.conf"
 SYSCTL_FILE = "/etc/sysctl.conf"
@@ -28,7 +28,7 @@ _TIMEOUT = 120
 
 
 class FreeBSD(Unix):
-    """Reads and changes one machine; see ``linux.Linux`` for what each method returns."""
+    """The doors to a FreeBSD machine."""
 
     ptnet_driver = PTNET_DRIVER
 
@@ -128,12 +128,12 @@ class FreeBSD(Unix):
         return []
 
     def port_service(self):
-        from .freebsd_service import PortService
+        from .service import PortService
 
         return PortService(self._root)
 
     def links(self):
-        from .freebsd_links import Links
+        from .links import Links
 
         return Links(self._run)
 
@@ -201,6 +201,11 @@ class FreeBSD(Unix):
 
     def kvm_usable(self):
         return False
+
+    def reading(self):
+        from .reading import Reading
+
+        return Reading(self, self._output)
 
     def _ours(self, path):
         found = re.search("^%s$(.*?)^%s$" % (_BEGIN, _END), self._text(path) or "", re.MULTILINE | re.DOTALL)

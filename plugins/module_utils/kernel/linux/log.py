@@ -11,11 +11,11 @@ import errno
 import os
 import re
 
-from ..errors import PtnetError
+from ...errors import PtnetError
+from ..unix import printable
 
 KMSG = "/dev/kmsg"
 _RECORD = 8192
-_LINE = 300
 _PARSE = re.compile(r"(\d+),\d+,(\d+),[^;]*;(.*)", re.DOTALL)
 
 
@@ -48,12 +48,7 @@ def parse(record):
     found = _PARSE.match(record.decode("utf-8", "replace"))
     if not found or int(found.group(1)) >> 3:
         return None
-    return {"at": int(found.group(2)) / 1e6, "text": clean(found.group(3).split("\n")[0])}
-
-
-def clean(text):
-    """A text that cannot harm a terminal: no control character, at most 300 characters (str)."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:_LINE])
+    return {"at": int(found.group(2)) / 1e6, "text": printable(found.group(3).split("\n")[0])}
 
 
 def _records(descriptor):

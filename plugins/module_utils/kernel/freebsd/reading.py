@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import re
 
+from .. import platform
+from ..unix import printable
+
 _OFFLOADS = {"TXCSUM": "tx-checksum", "TSO4": "tso", "TSO6": "tso", "LRO": "lro", "VLAN_HWTAGGING": "rx-vlan"}
 
 
-class FreeBSDReading:
-    """Reads one machine; see ``linux_reading.LinuxReading`` for what each method returns."""
+class Reading(platform.Reading):
+    """Reads one machine.
 
-    def __init__(self, system):
+    :param system: the machine (Platform)
+    :param output: runs a program and returns what it prints, or None (``FreeBSD._output``)
+    """
+
+    def __init__(self, system, output):
         self._system = system
+        self._output = output
 
     def kernels(self):
         return [dict(one, copies=[]) for one in self._system.kernels()]
@@ -23,7 +31,7 @@ class FreeBSDReading:
         return {"lockdown": "none", "signed_only": False, "secure_boot": False}
 
     def nics(self):
-        return parse_ifconfig(self._system._output("ifconfig") or "")
+        return parse_ifconfig(self._output("ifconfig") or "")
 
     def namespaces(self):
         # Jails with a network stack of their own are not looked into.
@@ -33,13 +41,10 @@ class FreeBSDReading:
         raise NotImplementedError
 
     def kernel_log(self, lines):
-        from .linux_log import clean
-
-        return [{"at": 0.0, "text": clean(line)}
-                for line in (self._system._output("dmesg") or "").splitlines()[-lines:]]
+        return [{"at": 0.0, "text": printable(line)} for line in (self._output("dmesg") or "").splitlines()[-lines:]]
 
     def argv(self, pid):
-        return (self._system._output("ps", "-ww", "-o", "args=", "-p", str(pid)) or "").split()
+        return (self._output("ps", "-ww", "-o", "args=", "-p", str(pid)) or "").split()
 
     def started(self, pid):
         # Port processes are Linux's.

@@ -8,14 +8,13 @@ import struct
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel import (
-    linux_kernels,
-    linux_log,
-    linux_namespaces,
-    linux_nics,
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux import (
+    kernels,
+    log,
+    namespaces,
+    nics,
 )
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.freebsd_reading import parse_ifconfig
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux_reading import LinuxReading
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.reading import Reading
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +22,7 @@ from hypothesis import strategies as st
 
 
 def test_a_process(tmp_path):
-    reading = LinuxReading(None, str(tmp_path))
+    reading = Reading(None, str(tmp_path), None)
     folder = tmp_path / "proc/7"
     folder.mkdir(parents=True)
     (folder / "stat").write_text("7 (a) b) c) S 1 7 7 0 -1 4194560 %s 4711 0\n" % " ".join(["0"] * 12))
@@ -43,12 +42,12 @@ def test_a_process(tmp_path):
     (b"12,1,5,-;netmap: loaded module\n", None),  # written by a program
     (b"nonsense", None), (b"", None)])
 def test_a_record_of_the_kernel_log(record, expected):
-    assert linux_log.parse(record) == expected
+    assert log.parse(record) == expected
 
 
 @given(st.binary(max_size=400))
 def test_no_record_breaks_the_reader_or_a_terminal(body):
-    line = linux_log.parse(b"3,1,5,-;" + body)
+    line = log.parse(b"3,1,5,-;" + body)
     assert line is None or (line["text"].isprintable() and len(line["text"]) <= 300)
 
 
@@ -56,13 +55,13 @@ def test_the_newest_lines_are_kept(tmp_path, monkeypatch):
     path = tmp_path / "kmsg"
     path.write_bytes(b"")
     records = [b"3,%d,%d,-;line %d\n" % (number, number, number) for number in range(10)]
-    monkeypatch.setattr(linux_log, "_records", lambda descriptor: iter(records))
-    assert [line["text"] for line in linux_log.kernel_log(2, str(path))] == ["line 8", "line 9"]
+    monkeypatch.setattr(log, "_records", lambda descriptor: iter(records))
+    assert [line["text"] for line in log.kernel_log(2, str(path))] == ["line 8", "line 9"]
 
 
 def test_a_log_that_cannot_be_read(tmp_path):
     with pytest.raises(PtnetError, match="the kernel log cannot be read"):
-        linux_log.kernel_log(5, str(tmp_path / "none"))
+        log.kernel_log(5, str(tmp_path / "none"))
 
 
 # Network namespaces
@@ -76,7 +75,7 @@ def test_names_that_are_no_namespaces_are_left_out(tmp_path):
     os.mkdir(tmp_path / "proc/13")
     (tmp_path / "proc/13/ns").mkdir()
     os.link(tmp_path / "proc/self/ns/net", tmp_path / "proc/13/ns/net")
-    found = linux_namespaces.namespaces(str(tmp_path))
+    found = namespaces.namespaces(str(tmp_path))
     # Here ordinary files stand in for namespaces, and all of them are on one device.
     assert {one["name"] for one in found} == {"stale", "pipe"}
     assert all(one["pid"] is None for one in found)
@@ -88,7 +87,7 @@ def test_a_namespace_of_a_process_and_its_name_are_one(tmp_path):
         (tmp_path / path).write_text("")
     (tmp_path / "proc/20/ns").mkdir()
     os.link(tmp_path / "run/netns/red", tmp_path / "proc/20/ns/net")
-    found = linux_namespaces.namespaces(str(tmp_path))
+    found = namespaces.namespaces(str(tmp_path))
     assert [(one["name"], one["pid"]) for one in found] == [("red", 20)]
 
 
@@ -97,8 +96,8 @@ def looked_into(act, monkeypatch, **options):
         def setns(self, _descriptor, _kind):
             return 0
 
-    monkeypatch.setattr(linux_namespaces.ctypes, "CDLL", lambda *_args, **_options: Libc())
-    return linux_namespaces.look_into("/dev/null", act, **options)
+    monkeypatch.setattr(namespaces.ctypes, "CDLL", lambda *_args, **_options: Libc())
+    return namespaces.look_into("/dev/null", act, **options)
 
 
 def test_the_answer_comes_from_a_child(monkeypatch):
@@ -123,7 +122,7 @@ def test_a_child_that_does_not_answer_is_ended(monkeypatch):
 def test_what_is_no_namespace_is_an_error(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(PtnetError, match="cannot be read"):
-        linux_namespaces.look_into(str(tmp_path / "pipe"), lambda: None)
+        namespaces.look_into(str(tmp_path / "pipe"), lambda: None)
 
 
 # Interfaces
@@ -131,9 +130,9 @@ def test_what_is_no_namespace_is_an_error(tmp_path):
 
 def test_offloads():
     answers = {0x16: 1, 0x1E: 0, 0x23: None, 0x2B: 1, 0x25: 1 << 15 | 1 << 7}
-    assert linux_nics.offloads(lambda command: None if answers[command] is None else struct.pack(
+    assert nics.offloads(lambda command: None if answers[command] is None else struct.pack(
         "=II", command, answers[command])) == ["gro", "lro", "tx-checksum", "tx-vlan"]
-    assert linux_nics.offloads(lambda command: None) == []
+    assert nics.offloads(lambda command: None) == []
 
 
 def test_an_interface(tmp_path):
@@ -146,7 +145,7 @@ def test_an_interface(tmp_path):
     os.symlink(tmp_path / "module/ixgbe", folder / "device/driver/module")
     (tmp_path / "sys/class/net/lo").mkdir()
     (tmp_path / "sys/class/net/bonding_masters").write_text("")
-    assert linux_nics.nics(str(tmp_path)) == [{
+    assert nics.nics(str(tmp_path)) == [{
         "name": "eth9", "mtu": 9000, "up": True, "carrier": True, "module": "ixgbe", "iommu_group": None,
         "offloads": [], "flow_control": []}]
 
@@ -159,31 +158,17 @@ def test_copies_of_the_module(tmp_path):
                  "kernel/drivers/net/ethernet/a/b/netmap.ko"):
         (tmp_path / "lib/modules/6.1" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "lib/modules/6.1" / path).write_text("")
-    assert linux_kernels.copies("6.1", str(tmp_path)) == [
+    assert kernels.copies("6.1", str(tmp_path)) == [
         "/lib/modules/6.1/extra/netmap.ko.xz", "/lib/modules/6.1/updates/netmap-ptnet/netmap.ko"]
 
 
 def test_guards_of_module_loading(tmp_path):
-    assert linux_kernels.security(str(tmp_path)) == {"lockdown": "none", "signed_only": False, "secure_boot": False}
+    assert kernels.security(str(tmp_path)) == {"lockdown": "none", "signed_only": False, "secure_boot": False}
     for path, content in (
             ("sys/kernel/security/lockdown", b"none [integrity] confidentiality\n"),
             ("sys/module/module/parameters/sig_enforce", b"Y\n"),
             ("sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", b"\x06\0\0\0\x01")):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)
-    assert linux_kernels.security(str(tmp_path)) == {
+    assert kernels.security(str(tmp_path)) == {
         "lockdown": "integrity", "signed_only": True, "secure_boot": True}
-
-
-def test_interfaces_of_freebsd():
-    text = """\
-em0: flags=1008843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> metric 0 mtu 1500
-\toptions=481249b<RXCSUM,TXCSUM,VLAN_MTU,VLAN_HWTAGGING,TSO4>
-\tether 52:54:00:12:34:56
-\tstatus: active
-lo0: flags=1008049<UP,LOOPBACK,RUNNING,MULTICAST> metric 0 mtu 16384
-ptnet0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> metric 0 mtu 1500
-\tstatus: no carrier
-"""
-    assert [(one["name"], one["up"], one["carrier"], one["offloads"]) for one in parse_ifconfig(text)] == [
-        ("em0", True, True, ["rx-vlan", "tso", "tx-checksum"]), ("ptnet0", False, False, [])]

@@ -8,7 +8,8 @@ import os
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel import linux, linux_routes
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux import platform
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.routes import carried
 
 MODINFO = """filename:       /lib/modules/%s/extra/netmap.ko
 license:        Dual BSD/GPL
@@ -26,7 +27,7 @@ class Machine:
         self.root = str(folder)
         self.answers = {}
         self.started = []
-        self.linux = linux.Linux(root=self.root, run_program=self.run)
+        self.linux = platform.Linux(root=self.root, run_program=self.run)
 
     def put(self, path, text):
         full = self.root + path
@@ -138,10 +139,10 @@ def test_boot_files(machine):
             "node": {"group": "netmap", "mode": "0660"}, "drivers": ["ixgbe", "veth"]}
     machine.linux.write_boot(boot)
     assert machine.linux.boot() == boot
-    assert machine.text(linux.MODPROBE_FILE).endswith("\noptions netmap buf_num=20000 max_bridges=16\n")
-    assert machine.text(linux.LOAD_FILE).endswith("\nnetmap\nixgbe\nveth\n")
-    assert 'KERNEL=="netmap", SUBSYSTEM=="misc", GROUP="netmap", MODE="0660"' in machine.text(linux.RULE_FILE)
-    assert os.stat(machine.root + linux.RULE_FILE).st_mode & 0o777 == 0o644
+    assert machine.text(platform.MODPROBE_FILE).endswith("\noptions netmap buf_num=20000 max_bridges=16\n")
+    assert machine.text(platform.LOAD_FILE).endswith("\nnetmap\nixgbe\nveth\n")
+    assert 'KERNEL=="netmap", SUBSYSTEM=="misc", GROUP="netmap", MODE="0660"' in machine.text(platform.RULE_FILE)
+    assert os.stat(machine.root + platform.RULE_FILE).st_mode & 0o777 == 0o644
     assert machine.started == [["udevadm", "control", "--reload"]]
     machine.linux.write_boot(boot)
     assert len(machine.started) == 1
@@ -149,7 +150,7 @@ def test_boot_files(machine):
     machine.linux.write_boot(nothing)
     assert machine.linux.boot() == nothing
     assert not any(os.path.exists(machine.root + path) for path in (
-        linux.MODPROBE_FILE, linux.LOAD_FILE, linux.RULE_FILE))
+        platform.MODPROBE_FILE, platform.LOAD_FILE, platform.RULE_FILE))
 
 
 def test_other_files_that_speak_of_netmap(machine):
@@ -211,12 +212,12 @@ def test_drivers(machine, monkeypatch):
     machine.link("/sys/class/net/eth0/device/driver", "../../../bus/pci/drivers/ptnetmap-guest-drivers")
     assert machine.linux.interfaces() == ["eth0", "p0", "veth0"]
     assert [machine.linux.driver_of(name) for name in ("eth0", "veth0", "p0", "none")] == [
-        linux.PTNET_DRIVER, "veth", "", None]
+        platform.PTNET_DRIVER, "veth", "", None]
     assert machine.linux.address_of("eth0") == "52:54:00:00:00:01"
 
 
 def test_the_loopback_interface_has_no_driver_here():
-    assert linux.Linux().driver_of("lo") == ""
+    assert platform.Linux().driver_of("lo") == ""
 
 
 def test_bus_address(machine):
@@ -292,14 +293,14 @@ def routes(machine, monkeypatch):
 
 def test_the_default_route_and_what_lies_under_it(routes):
     default = "the default route"
-    assert linux_routes.carried(routes.root) == {"br0": default, "bond0": default, "eth0": default}
+    assert carried(routes.root) == {"br0": default, "bond0": default, "eth0": default}
 
 
 @pytest.mark.parametrize(("peer", "interface"), [
     ("192.168.1.7", "eth3"), ("192.168.9.7", "eth2"), ("2001:db8::7", "eth4"), ("203.0.113.5", "br0")])
 def test_the_route_back_to_the_ssh_client(routes, monkeypatch, peer, interface):
     monkeypatch.setenv("SSH_CONNECTION", "%s 50000 192.0.2.1 22" % peer)
-    assert linux_routes.carried(routes.root)[interface] == "the SSH connection from %s" % peer
+    assert carried(routes.root)[interface] == "the SSH connection from %s" % peer
 
 
 def test_sudo_hides_the_variable_but_not_the_ancestors(routes):
@@ -307,4 +308,4 @@ def test_sudo_hides_the_variable_but_not_the_ancestors(routes):
     routes.put("/proc/%d/stat" % os.getppid(), b"5 (a b) c) S 77 1 1")
     routes.put("/proc/77/environ", b"A=b\0SSH_CONNECTION=192.168.1.7 5 192.0.2.1 22\0")
     routes.put("/proc/77/stat", b"77 (sshd) S 1 1 1")
-    assert "eth3" in linux_routes.carried(routes.root)
+    assert "eth3" in carried(routes.root)

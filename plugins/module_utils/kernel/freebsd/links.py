@@ -1,20 +1,21 @@
 # Copyright (c) netmap.ptnet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pairs of epair interfaces on FreeBSD, see ``linux_links.py``. Not tried on a real one. Private to netmap.ptnet."""
+"""Pairs of epair interfaces on FreeBSD. Not tried on a real one. Private to netmap.ptnet."""
 
 from __future__ import annotations
+
+from .. import platform
 
 _TIMEOUT = 60
 
 
-class Links:
+class Links(platform.Links):
     """Reads and changes interfaces of one machine.
 
     :param run_program: runs a program (``command.run``)
     """
 
-    # The driver of one end.
     PAIR = "epair"
 
     def __init__(self, run_program):
@@ -24,7 +25,7 @@ class Links:
         return self._run(["ifconfig"] + list(words), timeout=_TIMEOUT)[1].strip()
 
     def pair(self, name):
-        """As on Linux; the kernel does not say which interface is the peer, so ``peer`` is None."""
+        # The kernel does not say which interface is the peer.
         return {"peer": None, "up": "UP" in self._ifconfig(name).partition("<")[2].partition(">")[0].split(",")}
 
     def make(self, name, peer, mac):
@@ -40,7 +41,6 @@ class Links:
     def remove(self, name):
         self._ifconfig(name, "destroy")
 
-    @staticmethod
-    def polling_limits(_name):
-        """Nothing: the rings of a NIC are not known here, so polling is refused."""
+    def polling_limits(self, name):
+        # The rings of a NIC are not known here, so polling is refused.
         return [], 0, 0

@@ -7,7 +7,8 @@ import os
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel import linux, unix, users
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel import unix, users
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.platform import Linux
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import names
 
 RELEASE = "6.1.0-9-amd64"
@@ -23,7 +24,7 @@ class Machine:
         self.files = {}
         self.images = {}
         self.started = []
-        self.linux = linux.Linux(root=self.root, run_program=self.run)
+        self.linux = Linux(root=self.root, run_program=self.run)
         self.linux.kernel_release = lambda: RELEASE
         self.linux._ethtool_driver = lambda name: {"va": "veth"}.get(name, "")
         self.put("/sys/class/net/lo/address", "")
