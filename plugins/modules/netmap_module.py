@@ -78,7 +78,7 @@ options:
   allow_management:
     description:
       - Whether a driver of O(drivers), or netmap in a guest, may be loaded again although one of its interfaces carries
-        the default route or this SSH connection.
+        the default route or this SSH connection, or lies below one that does.
       - The task goes on without the connection. Set it only where the interface configures itself again.
     type: bool
     default: false

@@ -122,6 +122,15 @@ options:
     description: Seconds for the whole task. Runs that still go on are ended then, and say so in RV(runs[].ended).
     type: float
     default: 60
+  allow_management:
+    description:
+      - Allow ports that take an interface which carries the default route or the SSH connection of this run. Without it
+        they are refused before anything changes, in check mode too.
+      - That is the interface with the address that the connection came in on, the one by which its answers leave, and
+        what lies below them (bridges, bonds, VLANs, VRFs, pairs). The pipes of an interface and its monitors do not
+        take it.
+    type: bool
+    default: false
   binary:
     description: Name or path of pkt-gen. A name is looked up in C(PATH), C(/usr/local/bin) and the like.
     type: str
@@ -165,6 +174,14 @@ EXAMPLES = r"""
         function: tx
         packets: 1000000
         rate: 200000
+
+- name: Receive on the NIC of the default route, with another way in
+  netmap.ptnet.pkt_gen:
+    allow_management: true
+    runs:
+      - port: eth0
+        function: rx
+        seconds: 5
 
 - name: Listen on a pipe before another machine sends, without what an earlier sender left in it
   netmap.ptnet.pkt_gen:
@@ -297,6 +314,7 @@ ARGUMENT_SPEC = {
     "start_delay": {"type": "float", "default": 0},
     "idle": {"type": "float", "default": 2},
     "timeout": {"type": "float", "default": 60},
+    "allow_management": {"type": "bool", "default": False},
     "binary": {"type": "str", "default": "pkt-gen"},
 }
 

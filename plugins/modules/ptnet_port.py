@@ -82,6 +82,16 @@ options:
     description: Whether a running process may be restarted where it differs. Its virtual machine loses its ports then.
     type: bool
     default: false
+  allow_management:
+    description:
+      - Allow ports that take an interface which carries the default route or the SSH connection of this run. Without it
+        they are refused before anything changes, in check mode too, whatever O(state) is wanted, because
+        the process takes them again at each start.
+      - That is the interface with the address that the connection came in on, the one by which its answers leave, and
+        what lies below them (bridges, bonds, VLANs, VRFs, pairs). The pipes of an interface and its monitors do not
+        take it.
+    type: bool
+    default: false
 seealso:
   - module: netmap.ptnet.ptnet_vm
 """
@@ -115,6 +125,13 @@ EXAMPLES = r"""
         mac: "02:00:00:00:02:01"
         registers: io
         pci_ids: freebsd
+
+- name: The host's only NIC, where there is a console as well
+  netmap.ptnet.ptnet_port:
+    name: edge
+    ports:
+      - port: eth0
+    allow_management: true
 
 - name: Take it away
   netmap.ptnet.ptnet_port:
@@ -207,6 +224,7 @@ ARGUMENT_SPEC = {
     "memory": {"type": "int", "default": 512},
     "enabled": {"type": "bool", "default": True},
     "allow_restart": {"type": "bool", "default": False},
+    "allow_management": {"type": "bool", "default": False},
 }
 
 

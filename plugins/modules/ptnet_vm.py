@@ -233,6 +233,16 @@ options:
     description: Whether O(state=started) may restart a running machine that differs from the declared one.
     type: bool
     default: false
+  allow_management:
+    description:
+      - Allow ports that take an interface which carries the default route or the SSH connection of this run. Without it
+        they are refused before anything changes, in check mode too, whatever O(state) is wanted, because
+        the machine takes them again at each start.
+      - That is the interface with the address that the connection came in on, the one by which its answers leave, and
+        what lies below them (bridges, bonds, VLANs, VRFs, pairs). The pipes of an interface and its monitors do not
+        take it.
+    type: bool
+    default: false
   timeout:
     description: Seconds that QEMU may take until the machine runs. The guest's own boot is not waited for.
     type: int
@@ -311,6 +321,17 @@ EXAMPLES = r"""
       backend: slirp
       forwards:
         - host_port: 2204
+
+- name: A router that gets the host's only NIC, where there is a console as well
+  netmap.ptnet.ptnet_vm:
+    name: edge
+    disks:
+      - path: root.qcow2
+        backing: /var/lib/images/debian-12.qcow2
+        backing_format: qcow2
+    ports:
+      - port: eth0
+    allow_management: true
 
 - name: Remove a machine with its overlay disk
   netmap.ptnet.ptnet_vm:
@@ -520,6 +541,7 @@ ARGUMENT_SPEC = {
     }},
     "enabled": {"type": "bool", "default": True},
     "allow_restart": {"type": "bool", "default": False},
+    "allow_management": {"type": "bool", "default": False},
     "timeout": {"type": "int", "default": 60},
     "stop_timeout": {"type": "int", "default": 30},
 }

@@ -128,8 +128,10 @@ options:
     elements: str
   allow_management:
     description:
-      - Allow to attach, detach or remove the interface that carries the default route or the SSH connection of this
-        run.
+      - Allow to attach, detach or remove an interface that carries the default route or the SSH connection of this
+        run, or to detach one from a switch on which such an interface is.
+      - That is the interface with the address that the connection came in on, the one by which its answers leave, and
+        what lies below them (bridges, bonds, VLANs, VRFs, pairs).
     type: bool
     default: false
 notes:

@@ -10,7 +10,7 @@ from collections import namedtuple
 
 from ..change import Change
 from ..errors import PtnetError
-from ..netmap import parameters
+from ..netmap import guard, parameters
 from ..netmap.device import Device
 from ..netmap.record import Record
 from . import drivers
@@ -180,12 +180,12 @@ def _refuse_cut(params, seen, done, drop, netmap):
         raise PtnetError("netmap cannot be %s while it is in use" % done, found=named(in_the_way),
                          expected="no users", remedy=remedy, users=in_the_way)
     drivers.refuse_held(seen.drivers, drop)
-    for name, what in sorted(seen.carried.items()):
+    for name in sorted(seen.carried) if not params["allow_management"] else ():
         driver = drivers.of(seen.drivers, name)
-        if (driver in drop if driver else netmap) and not params["allow_management"]:
-            raise PtnetError("netmap is not %s" % done, found="the interface %s%s carries %s and would vanish" % (
-                name, " of driver " + driver if driver else "", what), expected="another way into this machine",
-                remedy="come in by another interface, or set allow_management when this one configures itself again")
+        if driver in drop if driver else netmap:
+            guard.refuse("netmap is not %s" % done, name, seen.carried, "netmap_allow_management",
+                         label="%s%s" % (name, " of driver " + driver if driver else ""),
+                         instead="come in by another interface", when="this one configures itself again")
 
 
 def _check_node(group, mode):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..errors import PtnetError
-from . import abi, parameters
+from . import abi, guard, parameters
 from .changes import SWITCH_PORTS_MAX
 from .forbidden import ForbiddenRequest, refuse_frames, refuse_polling
 from .port_options import GLOBAL, NIC, PERSISTENT, PRIVATE, SETTINGS, SHAPE, VETH
@@ -86,7 +86,7 @@ def decide(switch, wanted, state, purge, seen):
     adjust = [action for name in sorted(wanted) if stay and name in now and name not in leave
               for action in _adjusting(name, wanted[name], seen)]
     _refuse_undetachable(switch, leave & set(now), seen)
-    _refuse_cutting_off(leave | set(enter), going, seen)
+    _refuse_cutting_off(leave, enter, going, seen)
     for action in coming + adjust:
         if action.verb == POLL:
             _refuse_polling(action.port, wanted[action.port]["polling"], seen)
@@ -289,14 +289,15 @@ def _refuse_undetachable(switch, leave, seen):
                              found="a port that a VM or a program opened", remedy="stop the VM or the program")
 
 
-def _refuse_cutting_off(touched, going, seen):
+def _refuse_cutting_off(leave, enter, going, seen):
     peers = {seen.pairs[action.port]["peer"] for action in going if action.verb == UNLINK}
-    for name in sorted(set(touched) | (peers - {None})):
-        if name in seen.management:
-            raise PtnetError(
-                "%s is left alone" % name, found="it carries %s" % seen.management[name],
-                expected="an interface whose loss does not cut this host off",
-                remedy="choose another NIC, or set allow_management when there is another way in")
+    for name in sorted(leave | set(enter) | (peers - {None})):
+        guard.refuse("%s is left alone" % name, name, seen.management, "ports_allow_management")
+    for name in sorted(leave):
+        other = seen.drivers.get(name) and guard.beside(name, seen.management, seen.entries)
+        if other:
+            guard.refuse("%s is left alone" % name, other, seen.management, "ports_allow_management",
+                         label="%s on the same switch" % other)
 
 
 def _refuse_polling(name, polling, seen):

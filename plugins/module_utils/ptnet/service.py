@@ -12,7 +12,8 @@ import sys
 from .. import mac
 from ..change import Change
 from ..errors import PtnetError
-from ..netmap import names, opening
+from ..kernel.platform import platform
+from ..netmap import guard, names, opening
 from ..netmap.device import Device
 from ..qemu import supervisor
 from ..watch import service as watch
@@ -103,6 +104,9 @@ def _refuse(params, ports, unit_name):
     if not 1 <= params["memory"] <= managers.MEMORY_MAX:
         raise PtnetError("memory is refused", found="%d" % params["memory"],
                          expected="the guest's memory in MiB, 1 to %d" % managers.MEMORY_MAX)
+    # Whatever it does now: once it runs it takes its NICs, and where it is enabled at each boot.
+    guard.refuse_opening("the port process " + params["name"], [port["ifname"] for port in ports],
+                         platform().management, params["allow_management"], "ports_allow_management")
     try:
         grp.getgrnam(params["group"])
     except (KeyError, ValueError):

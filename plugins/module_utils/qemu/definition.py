@@ -67,7 +67,7 @@ def define(params):
     if not params["kernel"] and not params["disks"]:
         raise PtnetError("VM %s has nothing to boot" % name, expected="disks or a kernel")
     vm = {key: params[key] for key in ("name", "memory", "cpus", "machine", "cpu", "accelerator", "kernel", "initrd",
-                                       "append", "stop_timeout")}
+                                       "append", "stop_timeout", "allow_management")}
     run = "%s/%s%s" % (RUN_DIRECTORY, UNIT_PREFIX, name)
     vm.update(
         unit="%s%s.service" % (UNIT_PREFIX, name), user=user(name), group=user(name), directory=home, run=run,

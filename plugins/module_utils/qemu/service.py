@@ -15,7 +15,8 @@ import time
 
 from .. import command, files
 from ..errors import PtnetError
-from ..netmap import opening
+from ..kernel.platform import platform
+from ..netmap import guard, opening
 from ..netmap.device import Device
 from ..ptnet import layout
 from ..ptnet import unit as process_unit
@@ -34,6 +35,9 @@ def act(params, check_mode):
     if params["state"] == "absent":
         return _absent(name, check_mode)
     vm = definition.define(params)
+    # Whatever it does now: once it runs it takes its NICs, and where it is enabled at each boot.
+    guard.refuse_opening("VM " + name, [port["ifname"] for port in vm["ports"]], platform().management,
+                         vm["allow_management"], "vms_allow_management")
     hypervisor, reason = choice.choose(params["hypervisor"], params["binary"], check_mode)
     hypervisor.refuse(vm)
     firmware.locate(vm)

@@ -16,7 +16,8 @@ import time
 
 from .. import command
 from ..errors import PtnetError
-from ..netmap import opening
+from ..kernel.platform import platform
+from ..netmap import guard, opening
 from ..netmap.device import Device
 from . import background, output, pktgen
 
@@ -37,6 +38,8 @@ def act(params, check_mode):
     for option in ("start_delay", "idle", "timeout", "discard"):
         if params[option] < 0 or (option == "timeout" and not params[option]):
             raise PtnetError("%s is out of range" % option, found=params[option], expected="seconds, 0 or more")
+    guard.refuse_opening("pkt-gen", [run["name"] for run in runs], platform().management, params["allow_management"],
+                         "check_allow_management")
     if check_mode:
         return {"changed": False, "skipped": True, "msg": "No frames are sent in check mode.", "runs": []}
     if params["background"] == "collect":

@@ -277,3 +277,14 @@ def test_many_ports_cost_one_list_before_and_one_after(machine):
     listed.clear()
     machine.run(*many)
     assert len(listed) == 251
+
+
+def test_the_nic_that_brings_the_hosts_leg_its_packets_stays(machine):
+    machine.run(LEG, PORT)
+    machine.netmap.attach_by_hand("vale1:eth1")
+    machine.system.kept = {"b1": "the default route", "a1": "b1 and with it the default route"}
+    with pytest.raises(PtnetError, match="eth1 is left alone; found: a1 on the same switch carries b1 and with it the"):
+        machine.run({"name": "eth1"}, state="absent", purge=False)
+    # Nobody is cut off by another one that comes, nor by a port without a NIC that goes.
+    assert machine.run(LEG, PORT, {"name": "eth2"})["changed"]
+    assert machine.run({"name": "eth1"}, state="absent", purge=False, allow_management=True)["changed"]

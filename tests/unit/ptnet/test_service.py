@@ -8,6 +8,7 @@ from __future__ import annotations
 import grp
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
@@ -62,6 +63,7 @@ class FakeHost:
 PORTS = [{"id": "d0", "ifname": "vale1:web", "mac": "02:00:00:00:00:07", "mode": "automatic", "pause": 20,
           "registers": "memory", "pci_ids": "qemu"}]
 PARAMS = {"name": "web", "state": "started", "group": "root", "memory": 512, "enabled": True, "allow_restart": False,
+          "allow_management": False,
           "ports": [{"port": "vale1:web", "mac": "02:00:00:00:00:07", "mode": "automatic", "pause": 20,
                      "registers": "memory", "pci_ids": "qemu"}]}
 
@@ -146,6 +148,18 @@ def test_a_port_that_must_not_be_opened_is_refused_before_anything_changes(host,
 
 def refuse(*_unused):
     raise PtnetError("eth1 is attached")
+
+
+@pytest.mark.parametrize("state", ["present", "started", "stopped"])
+def test_the_interface_of_the_management_is_not_taken(host, monkeypatch, state):
+    monkeypatch.setattr(service, "platform", lambda: SimpleNamespace(management=lambda: {"eth0": "the default route"}))
+    params = dict(PARAMS, state=state, ports=[{"port": "netmap:eth0"}])
+    for check_mode in (True, False):
+        with pytest.raises(PtnetError, match="the port process web does not get eth0; .*ports_allow_management"):
+            service.act(params, check_mode)
+    assert host.done == []
+    assert service.act(dict(params, allow_management=True), True)["changed"]
+    service.act(dict(params, state="absent"), False)
 
 
 def test_removal(host):

@@ -348,3 +348,18 @@ def test_a_port_process_of_its_own_is_left_alone(host):
     result = service.act(complete(name="fw", state="absent"), False)
     assert (result["changed"], os.path.exists(path)) == (False, True)
     assert {words[1] for words in host.calls[len(before):]} == {"show"}
+
+
+@pytest.mark.parametrize("state", ["present", "started", "stopped"])
+def test_the_interface_of_the_management_is_not_taken(host, params, monkeypatch, state):
+    monkeypatch.setattr(service, "platform", lambda: SimpleNamespace(management=lambda: {"eth0": "the default route"}))
+    params.update(state=state, ports=[port("vale1:10"), port("eth0")])
+    for check_mode in (True, False):
+        with pytest.raises(PtnetError, match="VM fw does not get eth0; .*default route.*vms_allow_management"):
+            service.act(params, check_mode)
+    assert host.done() == []
+    assert os.listdir(host.units) == []
+    assert service.act(dict(params, allow_management=True), True)["changed"]
+    # A pipe of that interface does not take it, and what is to go is never in the way.
+    assert service.act(dict(params, ports=[port("eth0{1")]), True)["changed"]
+    service.act(dict(params, state="absent"), False)

@@ -190,8 +190,20 @@ def test_refused_before_anything_is_started(run, text):
 def test_check_mode_runs_nothing(monkeypatch):
     monkeypatch.setattr(session, "measure", None)
     result = session.act({"runs": [declared("vale1:a", "rx")], "start_delay": 0, "idle": 1, "timeout": 1,
-                          "discard": 0, "background": None, "job": "default", "binary": "none"}, True)
+                          "discard": 0, "background": None, "job": "default", "binary": "none",
+                          "allow_management": False}, True)
     assert (result["changed"], result["skipped"], result["runs"]) == (False, True, [])
+
+
+@pytest.mark.parametrize("background", [None, "start"])
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_the_interface_of_the_management_is_not_taken(monkeypatch, background, check_mode):
+    monkeypatch.setattr(session, "platform", lambda: SimpleNamespace(management=lambda: {"eth0": "the default route"}))
+    params = {"runs": [declared("eth0^", "rx")], "start_delay": 0, "idle": 1, "timeout": 1, "discard": 0,
+              "background": background, "job": "default", "binary": "none", "allow_management": False}
+    with pytest.raises(PtnetError, match="pkt-gen does not get eth0; .*default route.*check_allow_management"):
+        session.act(params, check_mode)
+    assert session.act(dict(params, allow_management=True), True)["skipped"]
 
 
 def test_missing_pkt_gen_says_what_to_install():
