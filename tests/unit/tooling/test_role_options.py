@@ -1,7 +1,7 @@
 # Copyright (c) netmap.ptnet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whatever differs between a role's defaults and its argument specs is told."""
+"""Whatever differs between a role's defaults and its argument specs is told, and who reads another role's variables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import runpy
 
 import pytest
 
-differences = runpy.run_path(str(pathlib.Path(__file__).parents[2] / "role_options.py"))["differences"]
+ROOT = pathlib.Path(__file__).parents[3]
+TOOL = runpy.run_path(str(ROOT / "tests/role_options.py"))
+differences, strangers = TOOL["differences"], TOOL["strangers"]
 
 
 @pytest.mark.parametrize(("defaults", "options", "told"), [
@@ -26,3 +28,19 @@ differences = runpy.run_path(str(pathlib.Path(__file__).parents[2] / "role_optio
 def test_differences(defaults, options, told):
     found = list(differences("vms", defaults, {"main": {"options": options}}))
     assert (found == []) if told is None else told in found[0]
+
+
+@pytest.mark.parametrize(("text", "own", "found"), [
+    ("x: '{{ __vms_done }}'", "vms", []),
+    ("x: '{{ __vms_done }}'", "netmap", ["__vms_done"]),
+    ("vars:\n  __vms_done: 1", "netmap", ["__vms_done"]),
+    ("x: '{{ vms_machines }} {{ __playbook_x }}'", "netmap", []),
+    ("x: '{{ __check_x }} {{ __vms_done }}'", None, ["__vms_done"]),
+    ("__vms_done: 1\nx: '{{ __vms_done }}'", None, []),
+])
+def test_inner_variables_of_other_roles_are_found(text, own, found):
+    assert strangers(text, ["netmap", "vms"], own) == found
+
+
+def test_no_role_reads_the_inner_variables_of_another(capsys):
+    assert not TOOL["main"](ROOT / "roles", ROOT / "playbooks"), capsys.readouterr().out
