@@ -203,17 +203,9 @@ msg:
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.loading import act
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.options import NETMAP_MODULE
 
-ARGUMENT_SPEC = {
-    "state": {"type": "str", "choices": ["loaded", "unloaded"], "default": "loaded"},
-    "parameters": {"type": "dict"},
-    "drivers": {"type": "list", "elements": "str", "default": []},
-    "persistent": {"type": "bool", "default": True},
-    "group": {"type": "str", "default": "netmap"},
-    "mode": {"type": "str", "default": "0660"},
-    "allow_reload": {"type": "bool", "default": False},
-    "allow_management": {"type": "bool", "default": False},
-}
+ARGUMENT_SPEC = NETMAP_MODULE
 
 
 def main():

@@ -157,20 +157,9 @@ users:
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.boot_service import act_on_parents
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.options import NETMAP_PIPE
 
-ARGUMENT_SPEC = {
-    "parents": {"type": "list", "elements": "dict", "default": [], "options": {
-        "name": {"type": "str", "required": True},
-        "pipes": {"type": "int", "default": 1},
-        "extra_buffers": {"type": "int", "default": 0},
-        "tx_slots": {"type": "int", "default": 1024},
-        "rx_slots": {"type": "int", "default": 1024},
-        "tx_rings": {"type": "int", "default": 1},
-        "rx_rings": {"type": "int", "default": 1},
-    }},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "purge": {"type": "bool", "default": False},
-}
+ARGUMENT_SPEC = NETMAP_PIPE
 
 
 def main():

@@ -207,25 +207,10 @@ msg:
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
+from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet.options import PTNET_PORT
 from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet.service import act
 
-ARGUMENT_SPEC = {
-    "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "started", "stopped", "absent"], "default": "started"},
-    "ports": {"type": "list", "elements": "dict", "options": {
-        "port": {"type": "str", "required": True},
-        "mac": {"type": "str"},
-        "mode": {"type": "str", "choices": ["automatic", "polling", "notified"], "default": "automatic"},
-        "pause": {"type": "int", "default": 20},
-        "registers": {"type": "str", "choices": ["memory", "io"], "default": "memory"},
-        "pci_ids": {"type": "str", "choices": ["qemu", "freebsd"], "default": "qemu"},
-    }},
-    "group": {"type": "str", "default": "libvirt-qemu"},
-    "memory": {"type": "int", "default": 512},
-    "enabled": {"type": "bool", "default": True},
-    "allow_restart": {"type": "bool", "default": False},
-    "allow_management": {"type": "bool", "default": False},
-}
+ARGUMENT_SPEC = PTNET_PORT
 
 
 def main():

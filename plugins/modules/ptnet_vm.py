@@ -495,56 +495,10 @@ msg:
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
+from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.options import PTNET_VM
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.service import act
 
-ARGUMENT_SPEC = {
-    "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "started", "stopped", "absent"], "default": "started"},
-    "hypervisor": {"type": "str", "choices": ["auto", "distribution", "fork"], "default": "auto"},
-    "binary": {"type": "path"},
-    "memory": {"type": "int", "default": 512},
-    "cpus": {"type": "int", "default": 1},
-    "machine": {"type": "str", "default": "pc"},
-    "firmware": {"type": "str", "choices": ["bios", "uefi"], "default": "bios"},
-    "cpu": {"type": "str", "default": "host"},
-    "accelerator": {"type": "str", "choices": ["kvm"], "default": "kvm"},
-    "disks": {"type": "list", "elements": "dict", "default": [], "options": {
-        "path": {"type": "path", "required": True},
-        "format": {"type": "str", "choices": ["qcow2", "raw"], "default": "qcow2"},
-        "backing": {"type": "path"},
-        "backing_format": {"type": "str", "choices": ["qcow2", "raw"]},
-        "size": {"type": "str"},
-        "read_only": {"type": "bool", "default": False},
-        "serial": {"type": "str"},
-    }},
-    "kernel": {"type": "path"},
-    "initrd": {"type": "path"},
-    "append": {"type": "str"},
-    "ports": {"type": "list", "elements": "dict", "default": [], "options": {
-        "port": {"type": "str", "required": True},
-        "mac": {"type": "str"},
-        "kloop_tx": {"type": "bool", "default": True},
-        "kloop_rx": {"type": "bool", "default": True},
-        "mode": {"type": "str", "choices": ["automatic", "polling", "notified"], "default": "automatic"},
-        "pause": {"type": "int", "default": 20},
-        "registers": {"type": "str", "choices": ["memory", "io"], "default": "memory"},
-        "pci_ids": {"type": "str", "choices": ["qemu", "freebsd"], "default": "qemu"},
-    }},
-    "management": {"type": "dict", "options": {
-        "backend": {"type": "str", "choices": ["passt", "slirp"], "default": "passt"},
-        "forwards": {"type": "list", "elements": "dict", "default": [], "options": {
-            "host_address": {"type": "str", "default": "127.0.0.1"},
-            "host_port": {"type": "int", "required": True},
-            "guest_port": {"type": "int", "default": 22},
-        }},
-        "mac": {"type": "str"},
-    }},
-    "enabled": {"type": "bool", "default": True},
-    "allow_restart": {"type": "bool", "default": False},
-    "allow_management": {"type": "bool", "default": False},
-    "timeout": {"type": "int", "default": 60},
-    "stop_timeout": {"type": "int", "default": 30},
-}
+ARGUMENT_SPEC = PTNET_VM
 
 
 def main():

@@ -262,32 +262,9 @@ msg:
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.boot_service import act_on_ports
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.options import VALE_PORT
 
-ARGUMENT_SPEC = {
-    "switch": {"type": "str"},
-    "ports": {"type": "list", "elements": "dict", "default": [], "options": {
-        "name": {"type": "str", "required": True},
-        "kind": {"type": "str", "choices": ["nic", "veth", "persistent"], "default": "nic"},
-        "host_stack": {"type": "bool", "default": False},
-        "peer": {"type": "str"},
-        "mac": {"type": "str"},
-        "tx_slots": {"type": "int"},
-        "rx_slots": {"type": "int"},
-        "tx_rings": {"type": "int"},
-        "rx_rings": {"type": "int"},
-        "memory": {"type": "str"},
-        "polling": {"type": "dict", "options": {
-            "mode": {"type": "str", "choices": ["single", "multi"], "default": "single"},
-            "first_cpu": {"type": "int", "default": 0},
-            "cpus": {"type": "int", "default": 1},
-        }},
-        "vnet_header_length": {"type": "int", "choices": [0, 10, 12], "default": 0},
-    }},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "purge": {"type": "bool", "default": False},
-    "only_switches": {"type": "list", "elements": "str"},
-    "allow_management": {"type": "bool", "default": False},
-}
+ARGUMENT_SPEC = VALE_PORT
 
 
 def main():
