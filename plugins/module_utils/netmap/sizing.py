@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from .. import limits
 from ..errors import PtnetError
 from . import names, parameters, port_options
 
@@ -14,7 +15,6 @@ from . import names, parameters, port_options
 NIC = {"tx_rings": 1, "rx_rings": 1, "tx_slots": 1024, "rx_slots": 1024, "mtu": 1500}
 # A VALE port that QEMU makes, and a parent that the kernel makes for a pipe (NM_BRIDGE_RINGSIZE in netmap_vale.c).
 PORT = {"tx_slots": 1024, "rx_slots": 1024, "tx_rings": 1, "rx_rings": 1}
-MACHINE_MEMORY = 512
 # Ethernet's header, a VLAN tag and the CRC around an MTU.
 FRAME_OVERHEAD = 22
 # Drivers take their buffers in units of 1 KiB.
@@ -129,7 +129,7 @@ def size(machines=(), switches=(), parents=(), nics=(), given=None):
     private.update((name, parameters.private_region(now, **{key: parent[key] for key in PORT})["bytes"])
                    for name, parent in wanted.items())
     memory = {"global": parameters.global_memory(now) if used else 0, "private": private,
-              "machines": sum(_whole(machine, "memory", MACHINE_MEMORY, 1, 1 << 24, machine.get("name", "?"))
+              "machines": sum(_whole(machine, "memory", limits.MEMORY, 1, limits.MEMORY_MAX, machine.get("name", "?"))
                               for machine in machines or ()) << 20}
     memory["total"] = memory["global"] + sum(private.values()) + memory["machines"]
     return {"parameters": sizing.raised, "reasons": sizing.reasons, "too_small": sizing.too_small, "memory": memory}

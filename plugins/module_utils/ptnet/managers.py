@@ -12,7 +12,6 @@ from xml.sax.saxutils import quoteattr
 DRIVER = "vfio-user-pci"
 # What starts machines when the host boots; their ports have to be there by then. systemd knows only those that exist.
 UNITS = ("libvirtd.service", "virtqemud.service", "pve-guests.service", "incus.service")
-MEMORY_MAX = 1 << 24  # MiB
 _MEMORY = "memory-backend-memfd,id=ptnet-ram,size=%dM,share=on"
 _LIBVIRT = """\
 <!-- in <domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'> -->

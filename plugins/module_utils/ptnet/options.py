@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from .. import limits
 from . import pci
 from .loop import MODES
 from .port_options import DEFAULTS, REGISTERS
@@ -27,7 +28,7 @@ PTNET_PORT = {
     "state": {"type": "str", "choices": STATES, "default": "started"},
     "ports": {"type": "list", "elements": "dict", "options": {**PORT, **SERVED}},
     "group": {"type": "str", "default": "libvirt-qemu"},
-    "memory": {"type": "int", "default": 512},
+    "memory": {"type": "int", "default": limits.MEMORY},
     "enabled": {"type": "bool", "default": True},
     "allow_restart": {"type": "bool", "default": False},
     "allow_management": {"type": "bool", "default": False},

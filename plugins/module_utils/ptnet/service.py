@@ -9,7 +9,6 @@ import grp
 import os
 import sys
 
-from .. import mac
 from ..change import Change
 from ..errors import PtnetError
 from ..kernel.platform import platform
@@ -17,7 +16,7 @@ from ..netmap import guard, names, opening
 from ..netmap.device import Device
 from ..qemu import supervisor
 from ..watch import service as watch
-from . import archive, layout, managers, port_options, unit
+from . import archive, definition, layout, managers, unit
 
 _START = 340  # seconds; more than the unit's own limit
 
@@ -27,9 +26,9 @@ def act(params, check_mode):
     name = layout.check_name(params["name"])
     unit_name = layout.unit(name)
     absent = params["state"] == "absent"
-    ports = [] if absent else [_port(port, index, name) for index, port in enumerate(params["ports"] or [])]
+    ports = [] if absent else definition.define(params)["ports"]
     if not absent:
-        _refuse(params, ports, unit_name)
+        _refuse(params, ports)
     have = supervisor.read([unit_name])[unit_name]
     if unit.of_vm(have["text"]):
         raise PtnetError("the port process %s belongs to a VM" % name, found="%s of ptnet_vm" % unit_name,
@@ -85,32 +84,16 @@ def act(params, check_mode):
                 use=managers.lines(devices, params["memory"]) if devices else {})
 
 
-def _port(port, index, name):
-    ifname = names.qemu_ifname(port["port"])
-    given = {key: port[key] for key in port_options.DEFAULTS if port.get(key) is not None}
-    return port_options.check(dict(given, id="d%d" % index, ifname=ifname,
-                                   mac=mac.derive(name, ifname) if port.get("mac") is None else port["mac"]))
-
-
-def _refuse(params, ports, unit_name):
-    """Refuse what cannot be, before anything changes."""
-    if not ports:
-        raise PtnetError("the port process %s has no ports" % params["name"], expected="one or more in ports")
-    for key in ("ifname", "mac"):
-        seen = [port[key] for port in ports]
-        twice = [one for one in seen if seen.count(one) > 1]
-        if twice:
-            raise PtnetError("%s stands twice in %s" % (twice[0], unit_name), expected="each one once")
-    if not 1 <= params["memory"] <= managers.MEMORY_MAX:
-        raise PtnetError("memory is refused", found="%d" % params["memory"],
-                         expected="the guest's memory in MiB, 1 to %d" % managers.MEMORY_MAX)
+def _refuse(params, ports):
+    """Refuse what this machine has or lacks, before anything changes."""
     # Whatever it does now: once it runs it takes its NICs, and where it is enabled at each boot.
     guard.refuse_opening("the port process " + params["name"], [port["ifname"] for port in ports],
                          platform().management, params["allow_management"], "ports_allow_management")
+    group = params["group"]
     try:
-        grp.getgrnam(params["group"])
+        grp.getgrnam(group)
     except (KeyError, ValueError):
-        raise PtnetError("there is no group %s" % names.shown(params["group"]), expected="the name (not the number) of "
+        raise PtnetError("there is no group %s" % names.shown(group), expected="the name (not the number) of "
                          "the group of whoever starts QEMU, such as libvirt-qemu", remedy="install that program first, "
                          "or make the group") from None
 

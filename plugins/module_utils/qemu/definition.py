@@ -9,7 +9,8 @@ import hashlib
 import ipaddress
 import re
 
-from .. import mac
+from .. import limits, mac
+from ..doubles import doubles
 from ..errors import PtnetError
 from ..netmap import names
 
@@ -22,6 +23,8 @@ USER_MAX = 32
 # PCI slots 2 to 15 are left to disks, management and memory devices (see argv).
 MAX_PORTS = 16
 MAX_DISKS = 8
+_RANGES = {"memory": (limits.MEMORY_MAX, "MiB"), "cpus": (limits.CPUS_MAX, "CPUs"), "timeout": (86400, "seconds"),
+           "stop_timeout": (86400, "seconds")}
 
 
 def directory(name):
@@ -47,6 +50,37 @@ def define(params):
     :param params: the module's parameters (dict)
     :raises PtnetError: something that QEMU would refuse, cut silently, or accept and then misbehave
     """
+    vm = complete(params)
+    name = vm["name"]
+    _once([disk["path"] for disk in vm["disks"]], "disk", name)
+    _once([port["ifname"] for port in vm["ports"]], "port", name)
+    _once([nic["mac"] for nic in vm["ports"] + [vm["management"]] if nic], "MAC address", name)
+    for _first, again in clashing(vm["management"]["forwards"] if vm["management"] else []):
+        raise PtnetError("forward %s stands twice in VM %s" % (listening(vm["management"]["forwards"][again]), name),
+                         expected="each address and port once, and 0.0.0.0 is every address")
+    return vm
+
+
+def listening(forward):
+    """Where on the host a forward listens (str)."""
+    return "%(host_address)s:%(host_port)s" % forward
+
+
+def clashing(forwards):
+    """Forwards that cannot listen both: pairs of indices (iterator of pairs of int).
+
+    :param forwards: host_address and host_port of each (list of dict)
+    """
+    for again, later in enumerate(forwards):
+        for first, earlier in enumerate(forwards[:again]):
+            addresses = {earlier["host_address"], later["host_address"]}
+            if earlier["host_port"] == later["host_port"] and (len(addresses) == 1 or "0.0.0.0" in addresses):
+                yield first, again
+                break
+
+
+def complete(params):
+    """As :func:`define`, for somebody who looks for what stands twice in more than one VM."""
     name = params["name"]
     home = directory(name)
     if not re.match(r"(pc|q35)(-[A-Za-z0-9.-]+)?\Z", params["machine"]):
@@ -55,9 +89,10 @@ def define(params):
     if params["binary"] and not re.match(r"/[A-Za-z0-9._/+-]+\Z", params["binary"]):
         raise PtnetError("the path of QEMU cannot stand in a service unit", found=params["binary"],
                          expected="an absolute path of A-Z a-z 0-9 . _ / + -")
-    for option in ("memory", "cpus", "timeout", "stop_timeout"):
-        if params[option] < 1:
-            raise PtnetError("%s of VM %s is too small" % (option, name), found=params[option], expected="1 or more")
+    for option, (most, of_what) in _RANGES.items():
+        if not 1 <= params[option] <= most:
+            raise PtnetError("%s of VM %s is too %s" % (option, name, "large" if params[option] > most else "small"),
+                             found=params[option], expected="1 to %d %s" % (most, of_what))
     for option in ("kernel", "initrd"):
         _absolute(params[option], option)
     if not params["kernel"] and (params["initrd"] or params["append"]):
@@ -77,9 +112,6 @@ def define(params):
         disks=[_disk(disk, home) for disk in _at_most(params["disks"], MAX_DISKS, "disks")],
         ports=[_port(port, index, name) for index, port in enumerate(_at_most(params["ports"], MAX_PORTS, "ports"))],
         management=_management(params["management"], name))
-    _once([disk["path"] for disk in vm["disks"]], "disk", name)
-    _once([port["ifname"] for port in vm["ports"]], "port", name)
-    _once([nic["mac"] for nic in vm["ports"] + [vm["management"]] if nic], "MAC address", name)
     return vm
 
 
@@ -118,8 +150,7 @@ def _disk(disk, home):
 def _management(management, name):
     if management is None:
         return None
-    forwards = management["forwards"]
-    for forward in forwards:
+    for forward in management["forwards"]:
         try:
             ipaddress.IPv4Address(forward["host_address"])
         except ValueError as error:
@@ -129,10 +160,9 @@ def _management(management, name):
             if not 1 <= forward[end] <= 65535:
                 raise PtnetError("%s of a forward of VM %s is no TCP port" % (end, name), found=forward[end],
                                  expected="1 to 65535")
-    _once(["%s:%s" % (forward["host_address"], forward["host_port"]) for forward in forwards], "forward", name)
     address = management["mac"] or mac.derive(name, "management")
     run = "%s/%s%s" % (RUN_DIRECTORY, NETWORK_PREFIX, name)
-    return {"forwards": forwards, "mac": mac.check(address, "the management NIC of VM %s" % name),
+    return {"forwards": management["forwards"], "mac": mac.check(address, "the management NIC of VM %s" % name),
             "backend": management["backend"], "unit": "%s%s.service" % (NETWORK_PREFIX, name), "directory": run,
             "socket": run + "/passt.sock"}
 
@@ -145,11 +175,10 @@ def _at_most(items, limit, kind):
 
 
 def _once(values, kind, name):
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            raise PtnetError("%s %s stands twice in VM %s" % (kind, value, name), expected="each one once",
-                             remedy="a port or pipe end has one user; give the other one another name"
-                             if kind == "port" else None)
+    for _first, again in doubles(values):
+        raise PtnetError("%s %s stands twice in VM %s" % (kind, values[again], name), expected="each one once",
+                         remedy="a port or pipe end has one user; give the other one another name"
+                         if kind == "port" else None)
 
 
 def _absolute(path, option):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ..errors import PtnetError
-from ..ptnet import port_options
+from ..ptnet import layout, port_options
 from . import argv
 from .hypervisor import Hypervisor
 
@@ -72,6 +72,7 @@ class Fork(Hypervisor):
                         "%s of port %s is an option of the port process, which the ptnet QEMU does not have" % (
                             option, port["port"]), found=port[option], expected="%s, or nothing" % default,
                         remedy="leave %s out, or set hypervisor: distribution" % option)
+        _refuse_full_bus(vm)
 
     def vector(self, vm):
         words = [self.program.path]
@@ -103,3 +104,19 @@ class Fork(Hypervisor):
         return {"devices": [NETMAP] if vm["ports"] else [],
                 "groups": [group_of(NETMAP)] if vm["ports"] else [], "tmpfs": [],
                 "directives": {"PrivateNetwork": None}}
+
+
+def _refuse_full_bus(vm):
+    """Each memory region is a device that takes the lowest free slot; beyond the ports' first it takes a port's."""
+    regions = {layout.region(port["ifname"]) for port in vm["ports"]}
+    taken = {"the chipset": argv.MANAGEMENT_SLOT, "%d disks" % len(vm["disks"]): len(vm["disks"]),
+             "the management interface": 1 if vm["management"] else 0}
+    free = argv.PORT_SLOT - sum(taken.values())
+    if len(regions) > free:
+        raise PtnetError(
+            "the ports of VM %s take too many PCI slots" % vm["name"],
+            found="%d memory regions, with a device each" % len(regions),
+            expected="at most %d with this QEMU beside %s" % (free, " and ".join(
+                what for what, count in taken.items() if count)),
+            remedy="declare fewer disks or ports, use pipes of one parent, which share a region, or set hypervisor: "
+                   "distribution")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from .. import limits
 from ..ptnet.options import PORT, SERVED, STATES
 
 PTNET_VM = {
@@ -12,7 +13,7 @@ PTNET_VM = {
     "state": {"type": "str", "choices": STATES, "default": "started"},
     "hypervisor": {"type": "str", "choices": ["auto", "distribution", "fork"], "default": "auto"},
     "binary": {"type": "path"},
-    "memory": {"type": "int", "default": 512},
+    "memory": {"type": "int", "default": limits.MEMORY},
     "cpus": {"type": "int", "default": 1},
     "machine": {"type": "str", "default": "pc"},
     "firmware": {"type": "str", "choices": ["bios", "uefi"], "default": "bios"},

@@ -53,6 +53,9 @@ def test_the_guest_sees_the_same_machine_on_both(kind):
     ({"machine": "pc,dump-guest-core=on"}, "not known here"),
     ({"binary": "qemu"}, "cannot stand in a service unit"),
     ({"memory": 0}, "too small"),
+    ({"memory": 1 << 30}, "memory of VM fw is too large; found: 1073741824; expected: 1 to 16777216 MiB"),
+    ({"cpus": 256}, "cpus of VM fw is too large.*1 to 255"),
+    ({"stop_timeout": 10 ** 12}, "too large"),
     ({"disks": []}, "nothing to boot"),
     ({"initrd": "/i"}, "need a kernel"),
     ({"append": "x"}, "need a kernel"),
@@ -68,6 +71,7 @@ def test_the_guest_sees_the_same_machine_on_both(kind):
     ({"disks": [disk("/a", serial="a,b")]}, "does not fit"),
     ({"disks": [disk("/%d" % n) for n in range(9)]}, "too many disks"),
     ({"ports": [port("vale1:%d" % n) for n in range(17)]}, "too many ports"),
+    ({"ports": [port("vale1:%d" % n) for n in range(300)]}, "too many ports; found: 300; expected: at most 16"),
     ({"ports": [port("vale1:1"), port("netmap:vale1:1")]}, "port vale1:1 stands twice"),
     ({"ports": [port("vale1:0123456789")]}, "QEMU"),
     ({"ports": [port("vale1")]}, None),
@@ -78,6 +82,7 @@ def test_the_guest_sees_the_same_machine_on_both(kind):
     ({"management": management(forward(1, 1, "::1"))}, "IPv4"),
     ({"management": management(forward(0, 1))}, "host_port"),
     ({"management": management(forward(1), forward(1, 80))}, "forward 127.0.0.1:1 stands twice"),
+    ({"management": management(forward(1), forward(1, 80, "0.0.0.0"))}, "0.0.0.0 is every address"),
 ])
 def test_refused_before_anything_happens(more, text):
     with pytest.raises(PtnetError, match=text):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -15,7 +16,7 @@ import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils import mac
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import fork
-from vm_params import defined, forward, hypervisor, management, port, values, vector
+from vm_params import defined, disk, forward, hypervisor, management, port, values, vector
 
 
 def test_each_port_has_its_netdev_device_and_slot_in_the_declared_order():
@@ -83,3 +84,17 @@ def test_the_network_that_is_not_there_is_told():
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, text=True)
     assert done.returncode == 1
     assert "FileNotFoundError" in done.stdout
+
+
+@pytest.mark.parametrize(("disks", "net", "ports", "fits"), [
+    (1, management(), ["vale1:%d" % n for n in range(12)], True),
+    (1, management(), ["vale1:%d" % n for n in range(13)], False),
+    (1, None, ["vale1:%d" % n for n in range(13)], True),
+    (8, management(), ["vale1:%d" % n for n in range(6)], False),
+    # All NICs are one region, and all pipes of a parent.
+    (8, management(), ["p0{%d" % n for n in range(8)] + ["eth%d" % n for n in range(8)], True),
+])
+def test_memory_devices_take_slots_too(disks, net, ports, fits):
+    disks, ports = [disk("/%d" % n) for n in range(disks)], [port(name) for name in ports]
+    with contextlib.nullcontext() if fits else pytest.raises(PtnetError, match="memory regions.*at most"):
+        defined(fork.Fork, disks=disks, management=net, ports=ports)
