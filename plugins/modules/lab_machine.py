@@ -47,6 +47,15 @@ options:
   guest_disk:
     description: A further read-only disk (C(/dev/vdb)) that the machine's own guests can have as backing file.
     type: path
+  links:
+    description:
+      - Pairs of O(name)s of machines that a cable joins. Each pair with this machine in it is a further NIC of it,
+        C(eth1) and so on in the order of the list.
+      - A machine may be started, ended and started again before the other one.
+    type: list
+    elements: list
+    default: []
+    version_added: 0.2.0
   memory:
     description: Memory in MiB.
     type: int
@@ -103,6 +112,17 @@ EXAMPLES = r"""
     accelerator: tcg
     snapshot: false
     timeout: 300
+
+- name: Start two machines whose second NICs a cable joins
+  netmap.ptnet.lab_machine:
+    name: "{{ item }}"
+    cache: "{{ lab_cache }}"
+    disk: "{{ image.disk }}"
+    kernel: "{{ image.kernel }}"
+    initrd: "{{ image.initrd }}"
+    ssh_key: "{{ lab_cache }}/ssh/id_ed25519"
+    links: [[hv1, hv2]]
+  loop: [hv1, hv2]
 """
 
 RETURN = r"""
@@ -171,6 +191,7 @@ ARGUMENT_SPEC = {
     "kernel": {"type": "path"},
     "initrd": {"type": "path"},
     "guest_disk": {"type": "path"},
+    "links": {"type": "list", "elements": "list", "default": []},
     "memory": {"type": "int", "default": 2048},
     "cpus": {"type": "int", "default": 2},
     "accelerator": {"type": "str", "choices": ["auto", "kvm", "tcg"], "default": "auto"},

@@ -49,6 +49,8 @@ def act(params, check_mode):
             for folder in folders.values():
                 shutil.rmtree(folder)
         return change.result()
+    # A link that cannot be is told in check mode too.
+    cables(params["name"], params["links"])
     running = machine.running()
     change.note(params["name"], "running" if running else "absent", "running")
     if check_mode:
@@ -125,7 +127,7 @@ class Machine:
              self._file("overlay.qcow2")], 60)
         port = processes.free_port()
         memory = os.path.join(snapshot, "memory") if clone else self._file("memory")
-        argv = vector(self.params, accel, self.folder, port, memory, share=not clone)
+        argv = vector(self.params, accel, self.folder, port, memory, share=not clone, ends=self._ends())
         run(argv + (["-incoming", "defer"] if clone else []), 60, env={"PATH": os.environ["PATH"] + ":/usr/sbin"})
         if clone:
             with Qmp(self._file("qmp"), SNAPSHOT_COMMAND_TIMEOUT) as qmp:
@@ -142,10 +144,15 @@ class Machine:
                        "seconds": round(time.monotonic() - begin, 1)}, stream)
         os.rename(self._file("machine.json.new"), self._file("machine.json"))
 
+    def _ends(self):
+        """Sockets of our cables, ours and the other machine's (list of pairs of path)."""
+        return [(self._file("link%d" % number), os.path.join(self.cache, "machines", peer, "link%d" % number))
+                for number, peer in cables(self.name, self.params["links"])]
+
     def _snapshot_identity(self, accel):
         inputs = {name: self.params[name] for name in ("disk", "memory", "cpus", "guest_disk")}
         version = run(["qemu-system-x86_64", "--version"], 30)[1]
-        argv = vector(dict(self.params, name=""), accel, "", 0, "", False)
+        argv = vector(dict(self.params, name=""), accel, "", 0, "", False, [("", "") for _end in self._ends()])
         return identity("snapshot", [inputs, version, accel, argv])
 
     def _save(self, snapshot):
@@ -181,13 +188,28 @@ def _wait_for(done, what):
         time.sleep(0.02)
 
 
-def vector(params, accel, folder, port, memory, share):
+def cables(name, links):
+    """The links that a machine is an end of: their numbers among all, and the machine at the other end. Pure.
+
+    :param links: names of the two machines of each (list of pairs of str)
+    :returns: list of pairs of int and str
+    :raises PtnetError: a link that has not two ends
+    """
+    for link in links:
+        if len(set(link)) != 2 or len(link) != 2:
+            raise PtnetError("a link of the lab is not usable", found=", ".join(link) or "nothing",
+                             expected="two machines")
+    return [(number, link[1 - link.index(name)]) for number, link in enumerate(links) if name in link]
+
+
+def vector(params, accel, folder, port, memory, share, ends=()):
     """The command line of the distribution's QEMU (list of str). Pure.
 
     :param accel: ``kvm`` or ``tcg``
     :param port: TCP port on the controller's loopback that leads to the machine's SSH (int)
     :param memory: file that holds the machine's memory (path)
     :param share: whether writes reach that file, as a snapshot needs, or stay private, as clones need (bool)
+    :param ends: of each cable, the socket that we are at and the one that the other machine is at (pairs of path)
     """
     # An AMD CPU with nested paging is what the emulator can nest; with KVM the host's own is passed on.
     cpu = "host" if accel == "kvm" else "EPYC,+svm,+npt"
@@ -206,6 +228,10 @@ def vector(params, accel, folder, port, memory, share):
         "-netdev", "user,id=management,restrict=on,hostfwd=tcp:127.0.0.1:%d-:22" % port,
         "-device", "virtio-net-pci,netdev=management,romfile=",
     ]
+    for number, (ours, theirs) in enumerate(ends):
+        # Datagrams: no end has to be there first, and one that restarts finds the other again.
+        argv += ["-netdev", "dgram,id=link%d,local.type=unix,local.path=%s,remote.type=unix,remote.path=%s" % (
+            number, ours, theirs), "-device", "virtio-net-pci,netdev=link%d,romfile=" % number]
     if params["guest_disk"]:
         argv += ["-drive", "file=%s,if=virtio,format=raw,read-only=on" % params["guest_disk"]]
     return argv

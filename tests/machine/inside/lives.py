@@ -90,12 +90,10 @@ class Console:
 
     def insist(self, line):
         """Run a line that may run twice: the guest's kernel loses some of what is typed while it boots."""
-        for again in (True, True, False):
-            try:
+        for _again in range(2):
+            with contextlib.suppress(AssertionError):
                 return self.run(line, 30)
-            except AssertionError:
-                if not again:
-                    raise
+        return self.run(line, 30)
 
 
 class Life:

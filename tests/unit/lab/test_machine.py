@@ -154,7 +154,8 @@ def test_a_name_that_could_not_be_a_folder_is_refused(lab, option, text):
     assert lab.started == []
 
 
-PARAMS = {"name": "hv1", "cpus": 2, "memory": 2048, "kernel": "/k", "initrd": "/i", "guest_disk": None, "disk": "/d"}
+PARAMS = {"name": "hv1", "cpus": 2, "memory": 2048, "kernel": "/k", "initrd": "/i", "guest_disk": None, "disk": "/d",
+          "links": []}
 
 
 def vector(**changes):
@@ -190,6 +191,32 @@ def test_memory_is_shared_for_a_snapshot_and_private_for_a_clone():
 
 def test_kvm_passes_the_real_cpu_on():
     assert value(machine.vector(PARAMS, "kvm", "/m", 1, "/x", True), "-cpu") == "host"
+
+
+LINKS = [["lab-hv1", "lab-hv2"], ["lab-hv2", "lab-hv3"], ["lab-hv1", "lab-hv2"]]
+
+
+def test_a_cable_is_the_same_number_at_both_ends():
+    assert machine.cables("lab-hv1", LINKS) == [(0, "lab-hv2"), (2, "lab-hv2")]
+    assert machine.cables("lab-hv2", LINKS) == [(0, "lab-hv1"), (1, "lab-hv3"), (2, "lab-hv1")]
+    assert machine.cables("lab-hv4", LINKS) == []
+
+
+@pytest.mark.parametrize("link", [[], ["a"], ["a", "a"], ["a", "b", "c"]])
+def test_a_link_that_has_not_two_ends_is_refused(lab, link):
+    with pytest.raises(PtnetError, match="two machines"):
+        lab.act(links=[link])
+
+
+def test_each_cable_is_a_card_behind_that_of_the_management():
+    argv = machine.vector(PARAMS, "tcg", "/m", 1, "/x", True, [("/m/link0", "/n/link0"), ("/m/link2", "/n/link2")])
+    networks = [argv[number + 1] for number, word in enumerate(argv) if word == "-netdev"]
+    assert networks[0].startswith("user,id=management,")
+    assert networks[1:] == [
+        "dgram,id=link0,local.type=unix,local.path=/m/link0,remote.type=unix,remote.path=/n/link0",
+        "dgram,id=link1,local.type=unix,local.path=/m/link2,remote.type=unix,remote.path=/n/link2"]
+    assert [argv[number + 1].split(",")[1] for number, word in enumerate(argv) if word == "-device"] == [
+        "netdev=management", "netdev=link0", "netdev=link1"]
 
 
 def test_the_disk_of_guests_is_never_written():
