@@ -22,7 +22,9 @@ options:
   archive:
     description:
       - A build archive, on the managed machine, that this module made with O(state=built), perhaps on another machine.
-      - It is checked against the machine; the options of the build are ignored.
+      - It is checked against the machine and the prefix; the other options of the build are ignored.
+      - An archive with a file outside the prefix, or with anything but files and links that stay there, is refused. Of
+        netmap the module folder of the kernel (C(updates/netmap-ptnet)) is allowed as well.
     type: path
   identity:
     description:

@@ -10,6 +10,7 @@ A recipe is an object with:
 - ``preflight()``: refuse what can be refused without the source
 - ``build(work)``: run every step from ``work.source`` to ``work.stage``; returns facts for the manifest (dict)
 - ``failure_logs``: files in the build directory whose ends explain a failure
+- ``folders()``: where the files of a build may be installed (list of paths)
 - ``fits(manifest)``: refuse a build archive that is not for this machine
 - ``settle(manifest)``: what makes an install or a removal take effect
 - ``result(manifest)``: what a module returns beyond the engine's own values (dict)
@@ -119,12 +120,13 @@ def _act(recipe, params, store, dry):
         if present:
             if installed.flaws(name) != []:
                 try:
-                    manifest = installed.add_tree(wanted["archive"] or store.archive(name), recipe.kind)
+                    manifest = installed.add_tree(wanted["archive"] or store.archive(name), recipe.kind,
+                                                  recipe.folders())
                 except PtnetError:
                     if build or not wanted["source"]:
                         raise
                     manifest = _build(recipe, params, store, wanted)
-                    installed.add_tree(store.archive(name), recipe.kind)
+                    installed.add_tree(store.archive(name), recipe.kind, recipe.folders())
             recipe.fits(manifest)
             with store.step("install"):
                 installed.switch(slot, manifest, lambda: recipe.settle(manifest))
@@ -151,14 +153,14 @@ def _wanted(recipe, params, store, installed, dry):
         recipe.fits(manifest)
         return dict(none, identity=name, manifest=manifest, slot=manifest["slot"])
     if path and os.path.exists(path):
-        manifest = archives.read_manifest(path, recipe.kind)
+        manifest = archives.read_manifest(path, recipe.kind, recipe.folders())
         if name and manifest["identity"] != name:
             raise PtnetError("%s is another build" % path, found=manifest["identity"], expected=name)
         recipe.fits(manifest)
         return dict(none, identity=manifest["identity"], archive=path, manifest=manifest, slot=manifest["slot"])
     if name:
         if os.path.isfile(store.archive(name)):
-            manifest = archives.read_manifest(store.archive(name), recipe.kind)
+            manifest = archives.read_manifest(store.archive(name), recipe.kind, recipe.folders())
             recipe.fits(manifest)
             return dict(none, identity=name, manifest=manifest, slot=manifest["slot"])
         # In check mode the task that would have copied the archive has not run either.

@@ -95,11 +95,14 @@ class Installed:
 
     # -- act ------------------------------------------------------------------------------------------------------
 
-    def add_tree(self, archive, kind):
-        """Unpack a build archive into the store; appears by rename, whole and verified."""
-        manifest = read_manifest(archive, kind)
+    def add_tree(self, archive, kind, folders):
+        """Unpack a build archive into the store; appears by rename, whole and verified.
+
+        :param folders: where its files may be installed (list of paths)
+        """
+        manifest = read_manifest(archive, kind, folders)
         fresh = self.store.scratch("tree")
-        unpack(archive, fresh)
+        unpack(archive, fresh, {MANIFEST} | {ROOT + place for place in manifest["files"]})
         broken = flaws(manifest, os.path.join(fresh, ROOT))
         if broken:
             raise damaged(archive, "wrong content: " + ", ".join(broken[:3]))

@@ -156,12 +156,16 @@ class Netmap:
                 "native_drivers": sorted(name for name in vermagic if name != "netmap"),
                 "copied": ["/" + os.path.relpath(path, work.stage) for path in modules]}
 
+    def folders(self):
+        return [self.params["prefix"], "%s/%s/%s" % (MODULES, self.release, MODULE_DIRECTORY)]
+
     def fits(self, manifest):
         here, release = platform.machine(), self.release
         for what, found, expected in (
-                ("architecture", manifest["architecture"], here),
-                ("kernel release", manifest["kernel_release"], release),
-                ("vermagic", manifest["vermagic"].split()[0], release)):
+                ("architecture", manifest.get("architecture"), here),
+                ("kernel release", manifest.get("kernel_release"), release),
+                ("slot", manifest.get("slot"), release),
+                ("vermagic", str(manifest.get("vermagic")).split(" ")[0], release)):
             if found != expected:
                 raise PtnetError("the build is for another %s" % what, found=found, expected=expected,
                                  remedy="build it for this machine, or say kernel_release when another kernel is meant")

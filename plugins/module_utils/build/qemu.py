@@ -167,10 +167,17 @@ class Qemu:
         return {"binary": binary, "features": features, "version": read_version(work.read(staged, "-version")),
                 "prefix": self.prefix, "copied": []}
 
+    def folders(self):
+        return [self.prefix]
+
     def fits(self, manifest):
-        if manifest["architecture"] != platform.machine():
-            raise PtnetError("the build is for another architecture", found=manifest["architecture"],
+        if manifest.get("architecture") != platform.machine():
+            raise PtnetError("the build is for another architecture", found=manifest.get("architecture"),
                              expected=platform.machine(), remedy="build it for this machine")
+        # The program is started once to see that it can be.
+        if manifest.get("slot") != self.slot or manifest.get("binary") not in manifest["files"]:
+            raise PtnetError("the build is for another prefix", found=manifest.get("slot"), expected=self.slot,
+                             remedy="give prefix: the one that it was built for")
 
     def settle(self, manifest):
         if manifest:

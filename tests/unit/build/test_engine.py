@@ -57,6 +57,9 @@ class Thing:
         work.make("install", "DESTDIR=" + work.stage, "BIN=%s/bin" % self.top, "LIB=" + os.path.dirname(self.module))
         return {"copied": [self.module]}
 
+    def folders(self):
+        return [self.top]
+
     def fits(self, manifest):
         if manifest["slot"] != self.slot:
             raise PtnetError("the build is for another slot")

@@ -127,9 +127,10 @@ def test_netmap_bad_paths_are_refused(given):
 
 @pytest.mark.parametrize(("field", "value", "what"), [
     ("architecture", "s390x", "another architecture"), ("kernel_release", "6.9", "another kernel release"),
-    ("vermagic", "6.9 SMP preempt", "another vermagic")])
+    ("vermagic", "6.9 SMP preempt", "another vermagic"), ("slot", "6.9", "another slot")])
 def test_netmap_archive_must_fit(headers, field, value, what):
-    good = {"architecture": netmap.platform.machine(), "kernel_release": "6.1-test", "vermagic": "6.1-test SMP"}
+    good = {"architecture": netmap.platform.machine(), "kernel_release": "6.1-test", "slot": "6.1-test",
+            "vermagic": "6.1-test SMP"}
     a_netmap(headers).fits(good)
     with pytest.raises(PtnetError, match=what):
         a_netmap(headers).fits(dict(good, **{field: value}))
