@@ -243,6 +243,13 @@ options:
         take it.
     type: bool
     default: false
+  allow_removal:
+    description:
+      - Whether O(state=absent) may remove disks that this module made, with what the guest wrote to them. Without it a
+        machine that has such disks is refused, in check mode too.
+    type: bool
+    default: false
+    version_added: 0.2.0
   timeout:
     description: Seconds that QEMU may take until the machine runs. The guest's own boot is not waited for.
     type: int
@@ -337,6 +344,7 @@ EXAMPLES = r"""
   netmap.ptnet.ptnet_vm:
     name: fw
     state: absent
+    allow_removal: true
 
 - name: Boot a kernel directly, on a processor that the old QEMU does not know, with a second disk to read
   netmap.ptnet.ptnet_vm:
@@ -484,7 +492,7 @@ msg:
   description:
     - Before anything changes. A name, path, number or address that cannot be, a port twice, a port that must not be
       opened because that wedges netmap, an option that the chosen QEMU does not have, no QEMU at all, a missing disk or
-      image, a file that the machine's user cannot open.
+      image, a file that the machine's user cannot open, disks that would be lost without O(allow_removal).
     - A machine that did not start, with the reason, who holds its port, and the last lines of QEMU (C(log_tail)) and of
       the guest (C(console_tail)).
   returned: failure

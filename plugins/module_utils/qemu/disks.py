@@ -71,6 +71,11 @@ def create(vm):
             files.rename(disk["path"] + ".new", disk["path"])
 
 
+def made(directory):
+    """The disks that :func:`create` made for the VM of this directory and that are still there (list of paths)."""
+    return [path for path in _record(directory) if os.path.exists(path)]
+
+
 def remove(directory):
     """Remove the disks that :func:`create` made for the VM of this directory."""
     for path in _record(directory):

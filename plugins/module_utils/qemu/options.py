@@ -49,6 +49,7 @@ PTNET_VM = {
     "enabled": {"type": "bool", "default": True},
     "allow_restart": {"type": "bool", "default": False},
     "allow_management": {"type": "bool", "default": False},
+    "allow_removal": {"type": "bool", "default": False},
     "timeout": {"type": "int", "default": 60},
     "stop_timeout": {"type": "int", "default": 30},
 }

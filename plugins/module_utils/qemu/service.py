@@ -33,7 +33,7 @@ def act(params, check_mode):
     """What the module ``ptnet_vm`` does."""
     name = params["name"]
     if params["state"] == "absent":
-        return _absent(name, check_mode)
+        return _absent(name, params["allow_removal"], check_mode)
     vm = definition.define(params)
     # Whatever it does now: once it runs it takes its NICs, and where it is enabled at each boot.
     guard.refuse_opening("VM " + name, [port["ifname"] for port in vm["ports"]], platform().management,
@@ -263,7 +263,8 @@ class Service:
                           log_tail=lines, console_tail=command.tail(vm["console"]))
 
 
-def _absent(name, check_mode):
+def _absent(name, allow_removal, check_mode):
+    _refuse_loss(name, allow_removal)
     have = read(name)
     if _process(name, have):
         del have["units"][layout.unit(name)]
@@ -280,6 +281,16 @@ def _absent(name, check_mode):
     return dict(decided.change.result(), name=name, state="absent", running=False, pid=None, unit=units(name)[0],
                 user=definition.user(name), hypervisor=None, hypervisor_reason=None, ports=[], drift={},
                 restart_wanted=False, restart_reasons=[])
+
+
+def _refuse_loss(name, allowed):
+    """Refuse to remove disks with what a guest wrote to them, unless that is allowed; nothing else of a VM is lost."""
+    lost = disks.made(definition.directory(name))
+    if lost and not allowed:
+        raise PtnetError("VM %s is not removed: its disks would go with it" % name, found=", ".join(lost),
+                         expected="consent to lose what is on them",
+                         remedy="set allow_removal (role netmap.ptnet.vms: vms_allow_removal), or state: stopped, "
+                                "which keeps all")
 
 
 def _remove(name, home):

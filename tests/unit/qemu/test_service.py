@@ -103,7 +103,7 @@ def test_absent_removes_what_was_made_and_nothing_else(host, params):
     foreign = os.path.join(home, "notes")
     with open(foreign, "w"):
         pass
-    params["state"] = "absent"
+    params.update(state="absent", allow_removal=True)
     host.done()
     assert service.act(params, True)["changed"]
     assert host.done() == []
@@ -116,12 +116,26 @@ def test_absent_removes_what_was_made_and_nothing_else(host, params):
     assert not service.act(params, False)["changed"]
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_disks_are_not_lost_without_consent(host, params, check_mode):
+    service.act(params, False)
+    host.done()
+    path = os.path.join(definition.directory("fw"), "root.qcow2")
+    with pytest.raises(PtnetError, match="its disks would go with it; found: %s.*allow_removal" % path):
+        service.act(dict(params, state="absent"), check_mode)
+    assert host.done() == []
+    assert os.path.exists(path)
+    # Where they are gone already, or were never made, nothing is lost.
+    os.unlink(path)
+    assert service.act(dict(params, state="absent"), check_mode)["changed"]
+
+
 def test_what_other_vms_need_stays_when_one_goes(host, params):
     service.act(params, False)
     other = os.path.join(host.units, "ptnet-port-other.service")
     with open(other, "w"):
         pass
-    service.act(dict(params, state="absent"), False)
+    service.act(dict(params, state="absent", allow_removal=True), False)
     assert os.listdir(host.units) == ["ptnet-port-other.service"]
     assert os.path.exists(os.path.join(host.folder, "program")) == (host.asked == "distribution")
 
@@ -292,7 +306,7 @@ def test_interrupted_disk_creation_heals(host, params):
     host.images_fail = False
     service.act(params, False)
     assert disks.backing(path) == params["disks"][0]["backing"]
-    params["state"] = "absent"
+    params.update(state="absent", allow_removal=True)
     service.act(params, False)
     assert not os.path.exists(definition.directory("fw"))
 
@@ -328,7 +342,7 @@ def test_the_real_qcow2_header_is_read(tmp_path):
 def test_the_watch_comes_before_the_first_machine_and_goes_after_the_last(host, params):
     service.act(params, True)
     service.act(params, False)
-    service.act(dict(params, state="absent"), False)
+    service.act(dict(params, state="absent", allow_removal=True), False)
     assert host.watched == [(True, True), (True, False), (False, False)]
 
 

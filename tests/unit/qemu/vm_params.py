@@ -35,7 +35,7 @@ def params(**more):
         "name": "fw", "state": "started", "hypervisor": "auto", "binary": None, "memory": 512, "cpus": 1,
         "machine": "pc", "firmware": "bios", "cpu": "host", "accelerator": "kvm",
         "disks": [disk("root.qcow2", size="1G")], "kernel": None, "initrd": None, "append": None, "ports": [],
-        "management": None, "enabled": True, "allow_restart": False, "allow_management": False,
+        "management": None, "enabled": True, "allow_restart": False, "allow_management": False, "allow_removal": False,
         "timeout": 5, "stop_timeout": 7}, **more)
 
 
