@@ -109,9 +109,10 @@ msg:
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.diagnosis.doctor import act
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
+from ansible_collections.netmap.ptnet.plugins.module_utils.places import STORE
 
 ARGUMENT_SPEC = {
-    "store": {"type": "path", "default": "/var/lib/netmap-ptnet"},
+    "store": {"type": "path", "default": STORE},
     "gather_log": {"type": "bool", "default": True},
     "kernel_log_lines": {"type": "int", "default": 5000},
     "ignore": {"type": "list", "elements": "str", "default": []},

@@ -76,6 +76,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+store:
+  description: The folder of this collection on the machine, as O(store).
+  returned: always
+  type: str
+  sample: /var/lib/netmap-ptnet
 hostname:
   description: The name of the machine.
   returned: always
@@ -396,11 +401,12 @@ msg:
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.survey import act
+from ansible_collections.netmap.ptnet.plugins.module_utils.places import STORE
 
 ARGUMENT_SPEC = {
     "gather": {"type": "list", "elements": "str", "default": [], "choices": [
         "all", "builds", "drift", "kernels", "memory", "namespaces", "nics", "programs"]},
-    "store": {"type": "path", "default": "/var/lib/netmap-ptnet"},
+    "store": {"type": "path", "default": STORE},
 }
 
 

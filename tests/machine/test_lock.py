@@ -15,8 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.record import FILE
+from ansible_collections.netmap.ptnet.plugins.module_utils.places import STORE
 from emulated import nightly
 
+RECORD = "%s/%s" % (STORE, FILE)
 ALIASES = 20 if nightly() else 8
 SHARED = ("la", "lb")
 KILLS = 10 if nightly() else 4
@@ -61,7 +64,7 @@ def settled(told):
 def agree(machine):
     """The kernel's list and the record name the same; returns the ports and the parents (sets of str)."""
     told = machine.steps([["netmap_info", {}]])[0]["result"]
-    text = machine.ssh("cat /var/lib/netmap-ptnet/ports.json").text
+    text = machine.ssh("cat " + RECORD).text
     record = json.loads(text) if text.startswith("{") else {"attached": {}, "parents": {}}
     listed = {port["name"] for one in told["switches"] for port in one["ports"]}
     assert {name for nics in record["attached"].values() for name in nics} == listed
@@ -108,7 +111,7 @@ def test_a_killed_run_is_healed_by_the_next(machine, chance):
         assert "reached" in told[-1], told
         listed = {port["name"] for one in machine.steps([["netmap_info", {}]])[0]["result"]["switches"]
                   for port in one["ports"]}
-        record = json.loads(machine.ssh("cat /var/lib/netmap-ptnet/ports.json").text or '{"attached": {}}')
+        record = json.loads(machine.ssh("cat " + RECORD).text or '{"attached": {}}')
         # The record may know of more than there is, as when killed before the kernel was asked; never of less.
         assert listed <= {name for nics in record["attached"].values() for name in nics}
         assert settled(machine.steps(steps))

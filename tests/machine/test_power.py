@@ -13,6 +13,8 @@ import time
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.service import UNIT
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.record import FILE
+from ansible_collections.netmap.ptnet.plugins.module_utils.places import STORE
 from emulated import nightly
 
 # One end of each pair is attached; something has to make pairs at boot.
@@ -33,8 +35,8 @@ PAIRS_UNIT = BEFORE_NETWORK % (
 MARK = "restoration begins"
 DROP_IN = "[Service]\nExecStartPre=/bin/sh -c 'echo %s > /dev/ttyS0'\n" % MARK
 # Where files of ours lie; drafts of an interrupted change have no business there after the next run.
-FOLDERS = ("/etc/modprobe.d /etc/modules-load.d /etc/udev/rules.d /etc/systemd/system /lib/modules "
-           "/var/lib/netmap-ptnet /usr/local")
+FOLDERS = ("/etc/modprobe.d /etc/modules-load.d /etc/udev/rules.d /etc/systemd/system /lib/modules " +
+           STORE + " /usr/local")
 DRAFTS = "find %s -name '*.new' -o -name '*.netmap-ptnet' -o -name '*.making-*' 2>/dev/null" % FOLDERS
 SMALL = {"tx_slots": 64, "rx_slots": 64}
 NUMBER = 10 if nightly() else 2
@@ -69,7 +71,7 @@ def states(machine):
 
 def installed(machine):
     """How the role installed netmap, as options of ``netmap_build`` (dict)."""
-    archive = machine.check("ls /var/lib/netmap-ptnet/shipped/netmap-*.tar.gz").split()[0]
+    archive = machine.check("ls %s/shipped/netmap-*.tar.gz" % STORE).split()[0]
     return {"identity": re.search(r"netmap-(\w+)\.tar", archive)[1], "archive": archive}
 
 
@@ -100,8 +102,8 @@ def agree(machine, steps):
     assert switches == {(one["switch"], port["name"]) for one in wanted for port in one["ports"]}
     assert parents == {parent["name"] for step, options in steps if step == "netmap_pipe"
                        for parent in options.get("parents", [])}
-    record = json.loads(machine.ssh("cat /var/lib/netmap-ptnet/ports.json").text or "null") \
-        if "json" in machine.ssh("ls /var/lib/netmap-ptnet").text else {"attached": {}}
+    record = json.loads(machine.ssh("cat %s/%s" % (STORE, FILE)).text or "null") \
+        if FILE in machine.ssh("ls " + STORE).text else {"attached": {}}
     assert {(switch, name) for switch, nics in record["attached"].items() for name in nics} == switches
     assert found["stuck"] == []
 

@@ -13,6 +13,7 @@ import shlex
 import time
 
 import pytest
+from ansible_collections.netmap.ptnet.plugins.module_utils.places import MACHINES
 from ansible_collections.netmap.ptnet.plugins.module_utils.watch.logs import KEEP, LIMIT
 from ansible_collections.netmap.ptnet.plugins.module_utils.watch.service import ARCHIVE, UNIT
 from emulated import CODE, nightly
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.skipif(not nightly(), reason="takes minutes: NIGHTLY=ye
 
 PORT, HOLDER, TALKER = "vale8:watched", "ptnet-port-test", "ptnet-vm-test"
 SAID = "/run/watch-test"
-HOME = "/var/lib/netmap-ptnet/vms/test"
+HOME = MACHINES + "/test"
 SECONDS = 1  # in which a port is free
 TRIES = 3  # for that, since a busy machine may stop an emulated one for as long
 # The fence of the port process, as far as it changes how others see its descriptors.

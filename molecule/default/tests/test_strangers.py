@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.netmap.ptnet.plugins.module_utils.places import MACHINES
+
 testinfra_hosts = ["netmap_hosts"]
 EXPOSURE = 25  # tenths, systemd-analyze(1)
 # Whoever another machine's user is: no group of this one, and not root.
@@ -20,7 +22,7 @@ def test_every_service_is_fenced(host):
 
 
 def test_another_user_opens_nothing_of_a_machine(host):
-    listed = "find /run/ptnet-* /var/lib/netmap-ptnet/vms -type f -o -type s"
+    listed = "find /run/ptnet-* %s -type f -o -type s" % MACHINES
     assert len(host.check_output(listed).split()) >= 5
     opened = host.check_output(
         "for path in $(%s) /dev/netmap; do %s sh -c '[ -r \"$1\" ] || [ -w \"$1\" ]' sh $path && echo $path; done; true"

@@ -27,6 +27,7 @@ import time
 from ..change import Change
 from ..command import run, tail
 from ..errors import PtnetError
+from ..places import STORE
 from . import archive as archives
 from .identity import FORMAT, identity, is_identity, kinship
 from .install import Installed
@@ -39,7 +40,7 @@ OPTIONS = {
     "archive": {"type": "path"},
     "identity": {"type": "str"},
     "jobs": {"type": "int"},
-    "store": {"type": "path", "default": "/var/lib/netmap-ptnet"},
+    "store": {"type": "path", "default": STORE},
 }
 CONFIGURE_SECONDS = 3600
 MAKE_SECONDS = 6 * 3600

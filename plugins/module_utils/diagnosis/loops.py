@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from ..kernel.unix import WATCH, ports_in
+from ..kernel.unix import ports_in
+from ..places import WATCH
 from ..watch import descriptors
 from ..watch.processes import Processes
 from ..watch.service import UNIT, WatchFiles

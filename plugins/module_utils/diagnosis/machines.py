@@ -10,7 +10,7 @@ import functools
 from .. import command
 from ..errors import PtnetError
 from ..ptnet import layout
-from ..qemu.definition import UNIT_PREFIX
+from ..qemu.definition import STATE_DIRECTORY, UNIT_PREFIX
 from ..qemu.running import GONE, RUNNING
 from .rule import ERROR, WARNING, Rule
 
@@ -73,8 +73,8 @@ def _dead(facts):
 
 RULES = (
     Rule("vm_failed", ERROR, "a VM does not run", "QEMU ended with an error, or was killed",
-         "read qemu.log in /var/lib/netmap-ptnet/vms/NAME, then run role netmap.ptnet.vms (ptnet_vm), which says why "
-         "it does not start", functools.partial(_failing, UNIT_PREFIX)),
+         "read qemu.log in %s/NAME, then run role netmap.ptnet.vms (ptnet_vm), which says why "
+         "it does not start" % STATE_DIRECTORY, functools.partial(_failing, UNIT_PREFIX)),
     Rule("ports_dead", ERROR, "a VM runs, but its ports are dead",
          "its port process ended, and QEMU connects when it starts and never again",
          "restart the VM, not its guest alone: systemctl restart ptnet-vm-NAME, or role netmap.ptnet.vms with "

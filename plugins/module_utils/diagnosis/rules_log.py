@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import re
 
+from ..netmap import abi, names
 from ..netmap.parameters import PARAMETERS
 from .rule import ERROR, NOTE, WARNING, Rule
 
@@ -132,10 +133,10 @@ RULES = (
           "a program could not open any port", "it was compiled with the headers of another netmap",
           "compile it again, with the headers that netmap_build installs"),
     _rule("switch_full", WARNING, r"bridge full \d+, cannot create new port", "a port of a switch was refused",
-          "a switch has room for 252 ports", "use another switch"),
+          "a switch has room for %d ports" % abi.SWITCH_PORTS, "use another switch"),
     _rule("switch_name", WARNING, r"invalid bridge name", "a port was refused with \"Cannot allocate memory\"",
           "the name of its switch has a bad character or is too long",
-          "use vale, letters, digits and underscores, at most 15"),
+          "use vale, letters, digits and underscores, at most %d" % names.PART_MAX),
     _rule("vnet_header", WARNING, r"virt_hdr_mismatch|virt_hdr_len=\d+, but application does",
           "no packets, or half the rate, between guests on a switch",
           "the virtio-net header lengths of the two ends differ",

@@ -8,9 +8,10 @@ from __future__ import annotations
 import functools
 import re
 
+from ..netmap import abi, names, parameters
 from .rule import ERROR, NOTE, WARNING, Rule
 
-_QEMU_MAX = 15
+_BUFFER = parameters.PARAMETERS["buf_size"].default
 # The host's leg on a switch is one end of a pair: emulated, and meant so.
 _PAIRS = ("veth", "epair")
 _HURT = ("tso", "gso", "gro", "lro", "tx-checksum")
@@ -92,9 +93,8 @@ def _switches_full(facts):
 
 def _ports_full(facts):
     for switch in facts["switches"]:
-        # 254 indices, and the kernel keeps two free (nm_bdg_create in netmap_bdg.c).
         count = sum(2 if port["host_stack"] else 1 for port in switch["ports"])
-        if count >= 252:
+        if count >= abi.SWITCH_PORTS:
             yield "%s has %d ports" % (switch["name"], count)
 
 
@@ -126,8 +126,8 @@ def _stock_names(facts):
 
 
 def _stock(facts):
-    names = list(_stock_names(facts))
-    return [_where(nic) for nic in facts["nics"] if nic["name"] in names]
+    stock = list(_stock_names(facts))
+    return [_where(nic) for nic in facts["nics"] if nic["name"] in stock]
 
 
 def _native_insisted(facts):
@@ -137,14 +137,14 @@ def _native_insisted(facts):
 
 
 def _mtu(facts):
-    buffer = facts["parameters"]["now"].get("buf_size", 2048)
+    buffer = facts["parameters"]["now"].get("buf_size", _BUFFER)
     return ["%s: MTU %d, buf_size %d" % (_where(nic), nic["mtu"], buffer)
             for nic in _used(facts) if nic["mtu_fits"] is False]
 
 
 def _mtu_other(facts):
     used = [nic["name"] for nic in _used(facts)]
-    buffer = facts["parameters"]["now"].get("buf_size", 2048)
+    buffer = facts["parameters"]["now"].get("buf_size", _BUFFER)
     return ["%s: MTU %d, buf_size %d" % (_where(nic), nic["mtu"], buffer) for nic in facts["nics"]
             if nic["mtu_fits"] is False and nic["name"] not in used and nic["driver"] and facts["loaded"]]
 
@@ -179,9 +179,9 @@ def _management(facts):
 def _cut(facts):
     for machine in facts["vms"]:
         for port in machine["ports"]:
-            if len(port["ifname"]) > _QEMU_MAX:
+            if len(port["ifname"]) > names.QEMU_MAX:
                 yield "VM %s: %s is opened as %s" % (
-                    machine["name"] or machine["pid"], port["ifname"], port["ifname"][:_QEMU_MAX])
+                    machine["name"] or machine["pid"], port["ifname"], port["ifname"][:names.QEMU_MAX])
 
 
 def _pci(facts):
@@ -227,7 +227,8 @@ RULES = (
     Rule("restoration_failed", ERROR, "ports did not come back after the boot", "the service that restores them failed",
          "read journalctl -u netmap-ptnet-ports, then run role netmap.ptnet.ports", _failed_service),
     Rule("name_cut", ERROR, "a VM opens another port than the one named, or gets \"busy\"",
-         "QEMU silently cuts names at 15 characters", "use shorter names; ptnet_vm refuses long ones", _cut),
+         "QEMU silently cuts names at %d characters" % names.QEMU_MAX,
+         "use shorter names; ptnet_vm refuses long ones", _cut),
     Rule("native_refused", ERROR, "a NIC cannot be opened or attached",
          "admode=1 insists on native drivers, and this one is not", "build the driver: netmap_drivers of role "
          "netmap.ptnet.netmap, or set admode=0 in netmap_parameters", _native_insisted),
@@ -269,7 +270,7 @@ RULES = (
          "max_bridges limits the number of switches", "raise max_bridges in netmap_parameters; it takes a reload",
          _switches_full),
     Rule("ports_full", WARNING, "the next port of a switch fails with \"Cannot allocate memory\"",
-         "a switch has room for 252 ports", "use another switch", _ports_full),
+         "a switch has room for %d ports" % abi.SWITCH_PORTS, "use another switch", _ports_full),
     Rule("pci_collision", WARNING, "a guest drives a device with the wrong driver",
          "the ptnet devices have the PCI ids of qemu-xhci and pcie-root-port",
          "leave those devices out, as ptnet_vm does", _pci),

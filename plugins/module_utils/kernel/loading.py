@@ -28,7 +28,6 @@ Seen = namedtuple("Seen", "module installed fits stale now boot node carried use
 Plan = namedtuple("Plan", "load unload write wanted boot node drop lift stock images", defaults=((), (), (), ()))
 
 _SHAPE = ("tx_slots", "rx_slots", "tx_rings", "rx_rings")
-_DEFAULT_SLOTS = (1024, 1024)  # NM_BRIDGE_RINGSIZE in netmap_vale.c.
 
 
 def act(params, check_mode, system=None, device=None, open_record=Record):
@@ -295,8 +294,8 @@ def memory(now, record):
     """
     parents = {name: parameters.private_region(now, **{key: parent[key] for key in _SHAPE})["bytes"]
                for name, parent in record.parents.items() if set(_SHAPE) <= set(parent)}
-    return {"nics": parameters.global_memory(now),
-            "port": parameters.private_region(now, *_DEFAULT_SLOTS)["bytes"], "parents": parents}
+    port = parameters.private_region(now, parameters.SLOTS_DEFAULT, parameters.SLOTS_DEFAULT)
+    return {"nics": parameters.global_memory(now), "port": port["bytes"], "parents": parents}
 
 
 def report(params, plan, checked, predicted, seen, system, record, check_mode):

@@ -11,9 +11,7 @@ import hashlib
 import os
 
 from .. import files
-from ..netmap.record import STORE
-
-ARCHIVE = STORE + "/restore.pyz"
+from ..places import RESTORE as ARCHIVE
 
 
 class ServiceFiles:

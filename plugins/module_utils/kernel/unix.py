@@ -11,11 +11,9 @@ import re
 
 from .. import files
 from ..command import run
+from ..places import DEVICE
 from .platform import Platform
 
-NODE = "/dev/netmap"
-# The code of the service that holds duplicates of what others have open (watch/service.py).
-WATCH = "/var/lib/netmap-ptnet/watch.pyz"
 _LINE = 300
 _PORT = re.compile(r"(?:^|[=,])(?:netmap:(?!//)([^,\s]+)|(vale\w*:[^,\s]+))")
 # QEMU's -netdev and the port process's --port take the kernel's own name. Other netdevs have an ifname that is no port.
@@ -35,18 +33,18 @@ class Unix(Platform):
 
     def node(self):
         try:
-            status = os.stat(self._root + NODE)
+            status = os.stat(self._root + DEVICE)
         except OSError:
             return None
         try:
             group = grp.getgrgid(status.st_gid).gr_name
         except KeyError:
             group = str(status.st_gid)
-        return {"path": NODE, "mode": "%04o" % (status.st_mode & 0o7777), "group": group}
+        return {"path": DEVICE, "mode": "%04o" % (status.st_mode & 0o7777), "group": group}
 
     def write_node(self, group, mode):
         # udev would do so at the next load only.
-        path = self._root + NODE
+        path = self._root + DEVICE
         os.chown(path, -1, grp.getgrnam(group).gr_gid)
         os.chmod(path, int(mode, 8))
 

@@ -15,6 +15,8 @@ from ..errors import PtnetError
 NIOCCTRL = 0xC0586997
 VERSION = 14
 NAME_SIZE = 64
+# Of an interface's name with the byte that ends it (net/if.h); netmap, QEMU and the kernel cut longer ones.
+IFNAMSIZ = 16
 
 REGISTER = 1
 PORT_INFO_GET = 2
@@ -42,6 +44,8 @@ POLLING_MULTI = 2
 
 # NM_BDG_MAXPORTS in netmap_bdg.h. An index of 2^31 or more makes VALE_LIST read outside the table.
 BRIDGE_PORTS = 254
+# A switch keeps two of them free (nm_bdg_create in netmap_bdg.c).
+SWITCH_PORTS = BRIDGE_PORTS - 2
 
 HEADER = struct.Struct("=HHI64sQQ")
 

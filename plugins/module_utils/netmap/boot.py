@@ -14,16 +14,17 @@ import time
 
 from ..errors import PtnetError
 from ..kernel.platform import platform
+from ..places import STORE
 from . import pipes, ports
 from .port_options import PERSISTENT, SETTINGS
-from .record import STORE, Record, described
+from .record import Record, described
 
 # This file and all that it imports on Linux, below module_utils.
 SOURCES = ("change", "command", "errors", "files", "kernel.freebsd.links", "kernel.freebsd.platform",
            "kernel.linux.ethtool", "kernel.linux.links", "kernel.linux.platform", "kernel.linux.routes",
            "kernel.platform", "kernel.unix", "mac", "netmap.abi", "netmap.boot", "netmap.changes", "netmap.device",
            "netmap.forbidden", "netmap.guard", "netmap.libnetmap", "netmap.names", "netmap.parameters", "netmap.pipes",
-           "netmap.port_options", "netmap.port_plan", "netmap.ports", "netmap.record")
+           "netmap.port_options", "netmap.port_plan", "netmap.ports", "netmap.record", "places")
 # Seconds for netmap and all interfaces together; VMs wait as long.
 WAIT = 60
 _STEP = 0.5

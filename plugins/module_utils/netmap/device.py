@@ -18,9 +18,9 @@ import sys
 import time
 
 from ..errors import PtnetError
+from ..places import DEVICE
 from . import abi, forbidden, names
 
-PATH = "/dev/netmap"
 LOCK_NAME = "netmap-ptnet.lock"
 LOCK_FOLDERS = ("/run/lock", "/var/lock", "/var/run")
 # A holder that died lets go by itself, so whoever has it works: twenty slow ones may queue.
@@ -61,7 +61,7 @@ class Node:
     """
 
     def __init__(self, descriptor=None):
-        self._descriptor = os.open(PATH, os.O_RDWR | os.O_CLOEXEC) if descriptor is None else descriptor
+        self._descriptor = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC) if descriptor is None else descriptor
 
     def ioctl(self, number, header):
         """Issue one request; the header is updated in place. Returns what the kernel returned (int)."""
@@ -120,7 +120,7 @@ class Device:
         except OSError as error:
             absent = error.errno in (errno.ENOENT, errno.ENXIO, errno.ENODEV)
             raise PtnetError(
-                "%s cannot be opened" % PATH, found=error.strerror,
+                "%s cannot be opened" % DEVICE, found=error.strerror,
                 remedy="load netmap first, for example with netmap.ptnet.netmap_module" if absent else
                 "run as root, or as a member of the group that owns the node", device_absent=absent) from error
 

@@ -13,9 +13,9 @@ import re
 from collections import namedtuple
 
 from ..errors import PtnetError
+from .abi import IFNAMSIZ
 
-PART_MAX = 15
-QEMU_MAX = 15
+PART_MAX = QEMU_MAX = IFNAMSIZ - 1
 _PART = re.compile(r"[A-Za-z0-9_]+")
 _LIBNETMAP = re.compile(r"[-^*@/]")
 _MONITOR = re.compile(r"/[xztrRT]*[ztr]")

@@ -68,8 +68,9 @@ SLOT_SIZE = 16
 RESERVED_BUFFERS = 2
 RINGS_MAX = 16
 SLOTS_MAX = 4096
+SLOTS_DEFAULT = 1024  # NM_BRIDGE_RINGSIZE in netmap_vale.c
 
-_PAGE = 4096
+PAGE = 4096
 _CLUSTER_MAX = 1 << 22
 _WORDS = {"y": 1, "yes": 1, "true": 1, "on": 1, "n": 0, "no": 0, "false": 0, "off": 0}
 
@@ -115,9 +116,9 @@ def cluster(size, name="an object"):
     :raises PtnetError: no group of at most 4 MiB fills whole pages
     """
     size = -(-size // 64) * 64
-    objects = _PAGE // math.gcd(size, _PAGE)
+    objects = PAGE // math.gcd(size, PAGE)
     if objects * size > _CLUSTER_MAX:
-        better = -(-size // _PAGE) * _PAGE
+        better = -(-size // PAGE) * PAGE
         raise PtnetError("the size of %s cannot be laid out in pages" % name, found="%d bytes" % size,
                          expected="groups that fill whole pages within 4 MiB", remedy="use %d" % better)
     return objects, size

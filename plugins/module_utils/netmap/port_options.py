@@ -21,7 +21,8 @@ GLOBAL = "global"
 # What is recorded of a port beside its kind and the host stack.
 SETTINGS = ("peer", "mac") + SHAPE + ("memory", "polling", "vnet_header_length")
 
-_DEFAULTS = {"tx_slots": 1024, "rx_slots": 1024, "tx_rings": 1, "rx_rings": 1, "memory": PRIVATE}
+_DEFAULTS = {"tx_slots": parameters.SLOTS_DEFAULT, "rx_slots": parameters.SLOTS_DEFAULT, "tx_rings": 1, "rx_rings": 1,
+             "memory": PRIVATE}
 _RANGE = {"tx_slots": parameters.SLOTS_MAX, "rx_slots": parameters.SLOTS_MAX, "tx_rings": parameters.RINGS_MAX,
           "rx_rings": parameters.RINGS_MAX}
 # What netmap does not do, by kind, with the reason.

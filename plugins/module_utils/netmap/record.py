@@ -15,8 +15,8 @@ import os
 
 from .. import files
 from ..errors import PtnetError
+from ..places import STORE
 
-STORE = "/var/lib/netmap-ptnet"
 FILE = "ports.json"
 _FORMAT = 1
 

@@ -12,9 +12,10 @@ from ..errors import PtnetError
 from . import names, parameters, port_options
 
 # What a NIC is taken to have when nothing else is said; an emulated adapter has that many slots (generic_ringsize).
-NIC = {"tx_rings": 1, "rx_rings": 1, "tx_slots": 1024, "rx_slots": 1024, "mtu": 1500}
-# A VALE port that QEMU makes, and a parent that the kernel makes for a pipe (NM_BRIDGE_RINGSIZE in netmap_vale.c).
-PORT = {"tx_slots": 1024, "rx_slots": 1024, "tx_rings": 1, "rx_rings": 1}
+_EMULATED = parameters.PARAMETERS["generic_ringsize"].default
+NIC = {"tx_rings": 1, "rx_rings": 1, "tx_slots": _EMULATED, "rx_slots": _EMULATED, "mtu": 1500}
+# A VALE port that QEMU makes, and a parent that the kernel makes for a pipe.
+PORT = {"tx_slots": parameters.SLOTS_DEFAULT, "rx_slots": parameters.SLOTS_DEFAULT, "tx_rings": 1, "rx_rings": 1}
 # Ethernet's header, a VLAN tag and the CRC around an MTU.
 FRAME_OVERHEAD = 22
 # Drivers take their buffers in units of 1 KiB.
@@ -205,7 +206,7 @@ def _laid_out(size):
     try:
         parameters.cluster(size)
     except PtnetError:
-        return -(-size // 4096) * 4096
+        return -(-size // parameters.PAGE) * parameters.PAGE
     return size
 
 

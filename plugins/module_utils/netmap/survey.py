@@ -37,6 +37,7 @@ def act(params, check_mode, system=None, device=None, reading=None, record=None)
     interfaces = _interfaces(system)
     boot = system.boot()
     result = {
+        "store": params["store"],
         "hostname": os.uname().nodename,
         "kernel_release": system.kernel_release(),
         "arch": os.uname().machine,

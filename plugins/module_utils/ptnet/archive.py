@@ -9,10 +9,9 @@ import os
 
 from .. import command, files
 from ..bundle import bundle
-from ..netmap.record import STORE
+from ..places import PORT_PROCESS as PATH
 from .program import SOURCES
 
-PATH = STORE + "/ptnet.pyz"
 GROUP = "netmap"  # owns /dev/netmap and may hold the lock
 LOCK_FILE = "/etc/tmpfiles.d/netmap-ptnet.conf"
 # The lock must be there before anybody comes who may not make it.

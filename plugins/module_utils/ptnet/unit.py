@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .. import sandbox
+from ..places import DEVICE
 from . import archive, layout, managers, port_options, protocol
 
 _TEXT = """\
@@ -63,7 +64,7 @@ def text(name, ports, group, python, vm=None):
             # Each client may send a descriptor for each mapping, and has a thread and perhaps a loop.
             LimitNOFILE=str(256 + count * (protocol.MAPPINGS_MAX + 64)), TasksMax=str(16 + 3 * count),
             # VALE switches belong to a network namespace, and the ports of this host are wanted.
-            PrivateNetwork="no", BindPaths="/dev/netmap", DeviceAllow="/dev/netmap rw",
+            PrivateNetwork="no", BindPaths=DEVICE, DeviceAllow=DEVICE + " rw",
             MemoryMax="128M"),
     }
 

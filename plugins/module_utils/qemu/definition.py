@@ -13,8 +13,8 @@ from .. import limits, mac
 from ..doubles import doubles
 from ..errors import PtnetError
 from ..netmap import names
+from ..places import MACHINES as STATE_DIRECTORY
 
-STATE_DIRECTORY = "/var/lib/netmap-ptnet/vms"
 RUN_DIRECTORY = "/run"
 UNIT_PREFIX = "ptnet-vm-"
 NETWORK_PREFIX = "ptnet-net-"

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from ..errors import PtnetError
+from ..places import DEVICE
 from ..ptnet import layout, port_options
 from . import argv
 from .hypervisor import Hypervisor
 
-NETMAP = "/dev/netmap"
-DEVICE = "ptnet-pci"
+PCI_DEVICE = "ptnet-pci"
 # Connects to the network process and hands QEMU the connection; newer ones connect themselves (-netdev stream).
 FILE = 3
 CONNECT = ("import os,socket,sys;s=socket.socket(socket.AF_UNIX);s.connect(sys.argv[1]);f=int(sys.argv[2]);"
@@ -53,7 +53,7 @@ class Fork(Hypervisor):
 
     @classmethod
     def objection(cls, program):
-        return None if program.has_device(DEVICE) else "%s has no %s" % (program.path, DEVICE)
+        return None if program.has_device(PCI_DEVICE) else "%s has no %s" % (program.path, PCI_DEVICE)
 
     def refuse(self, vm):
         if "q35" in vm["machine"]:
@@ -84,7 +84,7 @@ class Fork(Hypervisor):
         for index, port in enumerate(vm["ports"]):
             words += ["-netdev", argv.options("netmap", id=port["id"], ifname=port["ifname"], passthrough="on",
                                               klooptx=argv.on(port["kloop_tx"]), klooprx=argv.on(port["kloop_rx"])),
-                      "-device", argv.options(DEVICE, netdev=port["id"], mac=port["mac"],
+                      "-device", argv.options(PCI_DEVICE, netdev=port["id"], mac=port["mac"],
                                               addr=hex(argv.PORT_SLOT + index))]
         return words + argv.boot(vm)
 
@@ -101,8 +101,8 @@ class Fork(Hypervisor):
 
     def fence(self, vm, group_of):
         # A VALE switch belongs to the network namespace of who opens its port.
-        return {"devices": [NETMAP] if vm["ports"] else [],
-                "groups": [group_of(NETMAP)] if vm["ports"] else [], "tmpfs": [],
+        return {"devices": [DEVICE] if vm["ports"] else [],
+                "groups": [group_of(DEVICE)] if vm["ports"] else [], "tmpfs": [],
                 "directives": {"PrivateNetwork": None}}
 
 

@@ -75,7 +75,7 @@ def _vm(seen, processes):
           "devices": [{"driver": device[""], "netdev": device.get("netdev")} for device in devices]}
     if sockets:
         vm["hypervisor"] = Distribution.NAME
-    elif any(device[""] == fork.DEVICE for device in devices):
+    elif any(device[""] == fork.PCI_DEVICE for device in devices):
         vm["hypervisor"] = fork.Fork.NAME
     for name in dict.fromkeys(name for name, _id in sockets):
         _connect(vm, seen.started, name, [id for other, id in sockets if other == name], processes)
@@ -87,7 +87,7 @@ def _own_ports(pid, netdevs, devices):
     shown = {device.get("netdev"): device[""] for device in devices}
     ports = []
     for one in netdevs:
-        ptnet, passes = shown.get(one.get("id")) == fork.DEVICE, one.get("passthrough") == "on"
+        ptnet, passes = shown.get(one.get("id")) == fork.PCI_DEVICE, one.get("passthrough") == "on"
         # The fork knows one mode: a loop in the kernel that the guest's kicks wake by an ioeventfd.
         ports.append({"ifname": re.sub(r"^netmap:", "", one.get("ifname", "")), "id": one.get("id"),
                       "passthrough": passes, "mode": NOTIFIED if ptnet and passes else None,

@@ -10,8 +10,8 @@ import os
 import time
 
 from .. import command, files
+from ..places import UNITS
 
-UNITS = "/etc/systemd/system"
 SYSTEMCTL = "systemctl"
 # Units bound their own end (TimeoutStopSec, then SIGKILL); this only keeps a broken systemd from holding us for ever.
 STOP_LIMIT = 3600

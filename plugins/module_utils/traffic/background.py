@@ -17,8 +17,8 @@ import signal
 import time
 
 from ..errors import PtnetError
+from ..places import RUN as FOLDER
 
-FOLDER = "/run/netmap-ptnet"
 READY = b"ready"
 JOB_MAX = 40
 _JOB = re.compile(r"[A-Za-z0-9_-]{1,%d}\Z" % JOB_MAX)

@@ -15,8 +15,9 @@ import time
 from collections import namedtuple
 
 from ..errors import PtnetError
-from ..netmap.device import PATH, Node
+from ..netmap.device import Node
 from ..netmap.opened import Descriptor
+from ..places import DEVICE
 from . import descriptors
 
 # Seconds in which threads end whose loop has ended.
@@ -33,7 +34,7 @@ def device_numbers(links):
 
     :param links: from :func:`descriptors.links` (dict)
     """
-    return sorted(number for number, target in links.items() if target == PATH)
+    return sorted(number for number, target in links.items() if target == DEVICE)
 
 
 def rescue(processes, pid, kept=(), stop=None):

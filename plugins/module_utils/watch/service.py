@@ -14,17 +14,17 @@ import sys
 from .. import command, sandbox
 from ..bundle import bundle
 from ..kernel.service import ServiceFiles, lines
-from ..kernel.unix import WATCH as ARCHIVE
 from ..netmap.device import Device
+from ..places import UNITS
+from ..places import WATCH as ARCHIVE
 from . import main
 from .processes import SLICE, ours
 
 UNIT = "netmap-ptnet-watch.service"
 # For the [Unit] section of what is watched: the watch is there before it, and still there when systemd kills it.
 DIRECTIVES = "Wants=%s\nAfter=%s\n" % (UNIT, UNIT)
-_FOLDER = "/etc/systemd/system"
-UNIT_FILE = "%s/%s" % (_FOLDER, UNIT)
-LINK = "%s/multi-user.target.wants/%s" % (_FOLDER, UNIT)
+UNIT_FILE = "%s/%s" % (UNITS, UNIT)
+LINK = "%s/multi-user.target.wants/%s" % (UNITS, UNIT)
 _SECONDS = 120
 
 _TEXT = """\
@@ -79,7 +79,7 @@ class WatchFiles(ServiceFiles):
         :param but: those that are about to be removed (collection of str)
         """
         try:
-            return sorted(set(ours(os.listdir(self._root + _FOLDER))) - set(but))
+            return sorted(set(ours(os.listdir(self._root + UNITS))) - set(but))
         except OSError:
             return []
 

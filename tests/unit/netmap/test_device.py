@@ -188,5 +188,5 @@ def test_the_real_door_reaches_a_device(fake):
 
 
 def test_only_the_device_opens_the_device():
-    assert device_module.PATH == "/dev/netmap"
+    assert device_module.DEVICE == "/dev/netmap"
     assert not hasattr(device_module.Device, "changing")

@@ -14,7 +14,8 @@ import os
 import re
 
 from ...errors import PtnetError
-from ..unix import NODE, Unix, ports_in
+from ...places import DEVICE
+from ..unix import Unix, ports_in
 
 LOADER_FILE = "/boot/loader.conf.d/netmap-ptnet.conf"
 SYSCTL_FILE = "/etc/sysctl.conf"
@@ -182,7 +183,7 @@ class FreeBSD(Unix):
     def processes(self):
         found = {}
         # -m: mappings too, whose descriptor is the word mmap.
-        for line in (self._output("fstat", "-m", NODE) or "").splitlines()[1:]:
+        for line in (self._output("fstat", "-m", DEVICE) or "").splitlines()[1:]:
             _user, command, pid, descriptor = line.split()[:4]
             entry = found.setdefault(int(pid), {"pid": int(pid), "command": command, "holds": [], "ports": []})
             entry["holds"].append("mapping" if descriptor == "mmap" else "descriptor %s" % descriptor.rstrip("*"))

@@ -11,6 +11,8 @@ import os
 import socket
 import struct
 
+from ...netmap.abi import IFNAMSIZ
+
 _SIOCETHTOOL = 0x8946
 # What makes packets that netmap cannot take, and the command that reads it; the next number sets it.
 OFFLOADS = {"tx-checksum": 0x16, "tso": 0x1E, "gso": 0x23, "gro": 0x2B}
@@ -33,7 +35,7 @@ def switch_off(name):
 
 def _exchange(name, value):
     value = array.array("B", value)
-    request = struct.pack("16sP", os.fsencode(name)[:15], value.buffer_info()[0]).ljust(40, b"\0")
+    request = struct.pack("%dsP" % IFNAMSIZ, os.fsencode(name)[:IFNAMSIZ - 1], value.buffer_info()[0]).ljust(40, b"\0")
     # Any socket will do (sock_do_ioctl in Linux's net/socket.c); this one a service may have that has no network.
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         try:

@@ -11,7 +11,8 @@ import os
 import re
 
 from ...errors import PtnetError
-from ..unix import NODE, WATCH, Unix, ports_in
+from ...places import DEVICE, WATCH
+from ..unix import Unix, ports_in
 from .ethtool import ask
 
 MODPROBE_FILE = "/etc/modprobe.d/netmap-ptnet.conf"
@@ -287,7 +288,7 @@ class Linux(Unix):
         its port process, which had a mount of its own, has died.
         """
         try:
-            status = os.stat(self._root + NODE)
+            status = os.stat(self._root + DEVICE)
         except OSError:
             return None
         return ["%02x:%02x" % (os.major(status.st_dev), os.minor(status.st_dev)), str(status.st_ino)]
@@ -325,7 +326,7 @@ def _version(release):
 
 
 def _is_node(path):
-    return path == NODE or path == NODE + " (deleted)"
+    return path == DEVICE or path == DEVICE + " (deleted)"
 
 
 def _numbers(texts):

@@ -10,13 +10,13 @@ import os
 import sys
 
 from ...errors import PtnetError
+from ...places import UNITS
 from .. import service
 from ..service import ARCHIVE
 
 UNIT = "netmap-ptnet-ports.service"
-_FOLDER = "/etc/systemd/system"
-UNIT_FILE = "%s/%s" % (_FOLDER, UNIT)
-LINK = "%s/multi-user.target.wants/%s" % (_FOLDER, UNIT)
+UNIT_FILE = "%s/%s" % (UNITS, UNIT)
+LINK = "%s/multi-user.target.wants/%s" % (UNITS, UNIT)
 
 _TEXT = """\
 # Written by the Ansible collection netmap.ptnet; changes made here are lost.
