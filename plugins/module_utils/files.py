@@ -9,7 +9,37 @@ come back empty, or not at all.
 
 from __future__ import annotations
 
+import contextlib
 import os
+
+from .errors import PtnetError
+
+
+@contextlib.contextmanager
+def own_folder(path):
+    """A folder in which nobody but root, or we, can make, rename or remove anything, open (context manager: int).
+
+    It is made, for us alone, where there is none. What is opened relative to the descriptor lies in this folder,
+    whatever happens to its name meanwhile.
+
+    :raises PtnetError: it is a link or no folder, others own it or may write it, or it cannot be made or opened
+    """
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise PtnetError("the folder %s cannot be opened" % path, found=error.strerror, expected="a folder of root's, "
+                         "and no link to one", remedy="run as root; remove what is in its place") from error
+    try:
+        status = os.fstat(descriptor)
+        if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
+            raise PtnetError("the folder %s is refused, others could have put into it what they like" % path,
+                             found="owner %d, mode %04o" % (status.st_uid, status.st_mode & 0o7777),
+                             expected="a folder that only root may write", remedy="remove it, then run again")
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def replace(path, content, mode=0o644):

@@ -15,11 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.lock import NAME
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.record import FILE
-from ansible_collections.netmap.ptnet.plugins.module_utils.places import STORE
+from ansible_collections.netmap.ptnet.plugins.module_utils.places import RUN, STORE
 from emulated import nightly
 
 RECORD = "%s/%s" % (STORE, FILE)
+LOCK = "%s/%s" % (RUN, NAME)
+# Whoever another machine's user is: no group of this one, and not root.
+STRANGER = "setpriv --reuid=nobody --regid=nogroup --clear-groups"
 ALIASES = 20 if nightly() else 8
 SHARED = ("la", "lb")
 KILLS = 10 if nightly() else 4
@@ -134,3 +138,18 @@ def test_a_killed_process_of_ansible_leaves_no_lock_behind(machine):
     assert machine.module("vale_port", **options)["changed"] is False
     assert agree(machine)[0] == set(SHARED)
     assert settled(machine.steps(GONE))
+
+
+def test_another_user_holds_up_nothing(machine):
+    """Not with our lock, which no stranger opens or replaces, nor with the one that lay in /run/lock before."""
+    assert settled(machine.steps(HERE))
+    assert machine.check("stat -c '%%U %%a' %s" % LOCK).split()[0] == "root"
+    assert machine.check("stat -c %%A %s" % RUN)[7:10] in ("---", "r-x")
+    for attempt in ("flock --nonblock %s true", "cat %s", "rm -f %s", "ln -sf /etc/passwd %s", "mv %s /tmp/lock"):
+        assert not machine.ssh("%s %s" % (STRANGER, attempt % LOCK)), attempt
+    machine.check("rm -f /run/lock/netmap-ptnet.lock; setsid -f %s flock /run/lock/netmap-ptnet.lock sleep 120 "
+                  ">/dev/null 2>&1" % STRANGER)
+    begin = time.monotonic()
+    assert settled(machine.steps(GONE))
+    assert time.monotonic() - begin < 100
+    assert agree(machine) == (set(), set())

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.netmap.ptnet.plugins.module_utils.places import MACHINES
+from ansible_collections.netmap.ptnet.plugins.module_utils.places import MACHINES, RUN
 
 testinfra_hosts = ["netmap_hosts"]
 EXPOSURE = 25  # tenths, systemd-analyze(1)
@@ -22,7 +22,7 @@ def test_every_service_is_fenced(host):
 
 
 def test_another_user_opens_nothing_of_a_machine(host):
-    listed = "find /run/ptnet-* %s -type f -o -type s" % MACHINES
+    listed = "find /run/ptnet-* %s %s -type f -o -type s" % (RUN, MACHINES)
     assert len(host.check_output(listed).split()) >= 5
     opened = host.check_output(
         "for path in $(%s) /dev/netmap; do %s sh -c '[ -r \"$1\" ] || [ -w \"$1\" ]' sh $path && echo $path; done; true"

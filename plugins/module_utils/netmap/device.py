@@ -1,7 +1,7 @@
 # Copyright (c) netmap.ptnet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only door to /dev/netmap, and its lock. Private to netmap.ptnet.
+"""The only door to /dev/netmap. Private to netmap.ptnet.
 
 Here ports are listed, the one request that is safe at any time. Everything else is in changes.py, under the lock.
 """
@@ -12,21 +12,12 @@ import contextlib
 import ctypes
 import errno
 import fcntl
-import json
 import os
-import sys
-import time
 
 from ..errors import PtnetError
 from ..places import DEVICE
 from . import abi, forbidden, names
-
-LOCK_NAME = "netmap-ptnet.lock"
-LOCK_FOLDERS = ("/run/lock", "/var/lock", "/var/run")
-# A holder that died lets go by itself, so whoever has it works: twenty slow ones may queue.
-LOCK_TIMEOUT = 300
-_LOCK_STEP = 0.05
-_LOCK_STEP_MAX = 0.5
+from .lock import TIMEOUT, locked, path
 
 _MEANING = {
     (abi.VALE_ATTACH, errno.EBUSY): "it is attached already, or a program has the interface open in netmap mode",
@@ -80,10 +71,10 @@ class Device:
 
     :param driver_of: interface name to its driver (str), ``""`` for none, None when there is no such interface
     :param open_node: opens the character device; returns an object with ``ioctl`` and ``close``
-    :param lock: the lock file (path); by default in the first lock folder that exists
+    :param lock: the lock file (path); by default that of the machine
     """
 
-    def __init__(self, driver_of, open_node=None, lock=None, lock_timeout=LOCK_TIMEOUT):
+    def __init__(self, driver_of, open_node=None, lock=None, lock_timeout=TIMEOUT):
         self.driver_of = driver_of
         self._open_node = open_node or Node
         self._lock = lock
@@ -96,7 +87,7 @@ class Device:
 
     def locked(self, purpose):
         """Hold the host-wide lock without the device, for what must not meet a change of ports (context manager)."""
-        return _locked(self._lock, self._lock_timeout, purpose)
+        return locked(self._lock or path(), self._lock_timeout, purpose)
 
     @contextlib.contextmanager
     def node(self):
@@ -168,50 +159,3 @@ def call(node, reqtype, name, guard=None, option=None, **fields):
         raise PtnetError("netmap refused to %s %s" % (_VERB[reqtype], name or "ports"),
                          found="%d instead of 0" % result, errno=None)
     return abi.header_name(header), abi.unpack_body(reqtype, buffer.raw if body else b"")
-
-
-def _lock_path():
-    for folder in LOCK_FOLDERS:
-        if os.path.isdir(folder):
-            return os.path.join(folder, LOCK_NAME)
-    raise PtnetError("there is no place for the lock file", expected="one of " + ", ".join(LOCK_FOLDERS))
-
-
-@contextlib.contextmanager
-def _locked(path, timeout, purpose):
-    path = path or _lock_path()
-    writable = os.geteuid() == 0 or not os.path.exists(path) or os.access(path, os.W_OK)
-    try:
-        # A port process runs without root's rights: its group may hold the lock, which takes no writing.
-        flags = os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise PtnetError("the lock %s cannot be opened" % path, found=error.strerror, remedy="run as root") from error
-    try:
-        deadline, step = time.monotonic() + timeout, _LOCK_STEP
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise PtnetError("another change of netmap ports is under way", found=_holder(descriptor),
-                                     expected="the lock %s free within %s s" % (path, timeout),
-                                     remedy="wait for it or end it, then run again") from None
-                time.sleep(step)
-                step = min(_LOCK_STEP_MAX, step * 1.5)
-        if writable:
-            note = json.dumps({"pid": os.getpid(), "command": os.path.basename(sys.argv[0]), "purpose": purpose})
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, note.encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _holder(descriptor):
-    try:
-        note = json.loads(os.pread(descriptor, 4096, 0).decode("utf-8", "replace"))
-        return "process %(pid)s (%(command)s): %(purpose)s" % note
-    except (ValueError, KeyError, TypeError):
-        return "a holder that left no name"

@@ -9,7 +9,9 @@ import os
 
 from .. import command, files
 from ..bundle import bundle
+from ..netmap import lock
 from ..places import PORT_PROCESS as PATH
+from ..places import RUN
 from .program import SOURCES
 
 GROUP = "netmap"  # owns /dev/netmap and may hold the lock
@@ -17,8 +19,9 @@ LOCK_FILE = "/etc/tmpfiles.d/netmap-ptnet.conf"
 # The lock must be there before anybody comes who may not make it.
 LOCK_TEXT = """\
 # Written by the Ansible collection netmap.ptnet; changes made here are lost.
-f /run/lock/netmap-ptnet.lock 0640 root %s -
-""" % GROUP
+d %s 0750 root %s -
+f %s/%s 0640 root %s -
+""" % (RUN, GROUP, RUN, lock.NAME, GROUP)
 
 
 def content():

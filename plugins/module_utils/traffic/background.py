@@ -16,6 +16,7 @@ import shutil
 import signal
 import time
 
+from .. import files
 from ..errors import PtnetError
 from ..places import RUN as FOLDER
 
@@ -56,7 +57,8 @@ def start(folder, work):
     :raises PtnetError: it failed before it was ready
     """
     _end(folder)
-    os.makedirs(folder)
+    with files.own_folder(os.path.dirname(folder)) as top:
+        os.mkdir(os.path.basename(folder), 0o700, dir_fd=top)
     listening, telling = os.pipe()
     pid = os.fork()
     if pid == 0:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
@@ -131,54 +130,6 @@ def test_no_module(fake, device):
     with pytest.raises(PtnetError, match="load netmap first") as caught:
         device.entries()
     assert caught.value.facts["device_absent"]
-
-
-def test_the_lock_names_its_holder(fake, device):
-    with device.changing("vale_port vale7"), pytest.raises(PtnetError, match="vale_port vale7"), \
-            device.changing("second"):
-        pytest.fail("the lock was held twice")
-    with device.changing("third") as changes:
-        changes.attach("vale1", "eth1")
-    assert fake.forbidden == []
-
-
-def test_the_lock_is_freed_after_an_error(fake, device):
-    with pytest.raises(ZeroDivisionError), device.changing("test"):
-        raise ZeroDivisionError
-    with device.changing("again"):
-        pass
-
-
-def test_a_waiting_change_goes_on_when_the_lock_is_free(fake):
-    patient = ChangeableDevice(fake.driver_of, frame_limits=fake.frame_limits, open_node=fake.open_node,
-                               lock=fake.lock, lock_timeout=5)
-    inside, order = threading.Event(), []
-
-    def first():
-        with patient.changing("first") as changes:
-            inside.set()
-            changes.attach("vale1", "eth1")
-            order.append("first")
-
-    thread = threading.Thread(target=first)
-    thread.start()
-    inside.wait(5)
-    with patient.changing("second") as changes:
-        order.append("second")
-        changes.detach("vale1", "eth1")
-    thread.join()
-    assert order == ["first", "second"]
-    assert fake.forbidden == []
-
-
-def test_a_symbolic_link_for_a_lock_is_refused(fake, tmp_path):
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    (tmp_path / "link").symlink_to(victim)
-    with pytest.raises(PtnetError, match="lock"), \
-            ChangeableDevice(fake.driver_of, open_node=fake.open_node, lock=str(tmp_path / "link")).changing("test"):
-        pass
-    assert victim.read_text() == "precious"
 
 
 def test_the_real_door_reaches_a_device(fake):
