@@ -128,6 +128,13 @@ kernel_release:
   returned: for a disk
   type: str
   sample: 6.12.118+deb13-cloud-amd64
+emulator:
+  description:
+    - A program that is the image's own QEMU, run with its own libraries on the controller.
+    - Empty where the image has no C(qemu-system-x86_64), and while the image is only predicted.
+  returned: for a disk
+  type: str
+  sample: /home/me/.cache/netmap-ptnet/images/disk-bc506d77f2d77846/emulator
 interpreter:
   description: For C(ansible_python_interpreter) of a host with C(connection=local) that runs modules in the build root.
   returned: for a build root

@@ -19,7 +19,8 @@ FIRST_WORDS = b"lab-probe: nested virtualization"
 def choose(params):
     """The accelerator to use (``kvm`` or ``tcg``).
 
-    :param params: ``accelerator`` (auto, kvm or tcg), ``cache``, ``kernel`` and ``initrd`` to try
+    :param params: ``accelerator`` (auto, kvm or tcg), ``cache``, ``emulator``, ``kernel`` and
+        ``initrd`` to try
     """
     if params["accelerator"] != "auto":
         return params["accelerator"]
@@ -29,7 +30,7 @@ def choose(params):
         boot = stream.read().strip()
     answer = os.path.join(params["cache"], "accelerator-%s" % boot)
     if not os.path.exists(answer):
-        chosen = "kvm" if _boots(params["kernel"], params["initrd"]) else "tcg"
+        chosen = "kvm" if _boots(params["emulator"], params["kernel"], params["initrd"]) else "tcg"
         with open(answer + ".new", "w") as stream:
             stream.write(chosen)
         os.rename(answer + ".new", answer)
@@ -37,11 +38,11 @@ def choose(params):
         return stream.read()
 
 
-def _boots(kernel, initrd):
+def _boots(emulator, kernel, initrd):
     """Whether the image's kernel comes up with KVM and sees a CPU that can nest (bool)."""
     with tempfile.TemporaryDirectory() as folder:
         console = os.path.join(folder, "console")
-        argv = ["qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults", "-no-user-config",
+        argv = [emulator, "-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults", "-no-user-config",
                 "-display", "none", "-serial", "file:" + console, "-no-reboot", "-kernel", kernel, "-initrd", initrd,
                 "-append", "console=ttyS0 panic=-1 lab_probe"]
         try:

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from ..change import Change
 from ..command import run
 
-FORMAT = 3
+FORMAT = 4
 """Raised when the making changes in a way that the inputs do not show."""
 MMDEBSTRAP_TIMEOUT = 1200
 # What of the controller stays hidden in the build root; everything else (home, sources, cache) is seen there
@@ -153,17 +153,41 @@ def _disk(making, tar, size, log):
     shutil.copyfile(os.path.join(root, "boot/initrd.img"), os.path.join(making, "initrd.img"))
     with open(os.path.join(making, "kernel_release"), "w") as stream:
         stream.write(release)
+    if os.path.exists(os.path.join(root, QEMU)):
+        _emulator(making, root)
     shutil.rmtree(root)
+
+
+QEMU = "usr/bin/qemu-system-x86_64"
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+# With the loader of its own distribution it runs on whatever the controller is.
+EMULATE = """#!/bin/sh
+root=$(dirname "$(readlink -f "$0")")/qemu
+exec "$root/%s/ld-linux-x86-64.so.2" --library-path "$root/%s" "$root/%s" \\
+    -L "$root/usr/share/seabios" -L "$root/usr/share/qemu" "$@"
+""" % (LIBRARIES, LIBRARIES, QEMU)
+
+
+def _emulator(making, root):
+    """Keep the image's QEMU, which may well be newer than the controller's, as a program to run the machines with."""
+    for path in (QEMU, LIBRARIES, "usr/share/qemu", "usr/share/seabios"):
+        to = os.path.join(making, "qemu", path)
+        os.makedirs(os.path.dirname(to), exist_ok=True)
+        os.rename(os.path.join(root, path), to)
+    _program(os.path.join(making, "emulator"), EMULATE)
+
+
+def _program(path, text):
+    with open(path, "w") as stream:
+        stream.write(text)
+    os.chmod(path, 0o755)
 
 
 def _build_root(making, tar, log):
     root = os.path.join(making, "root")
     os.mkdir(root)
     run(["tar", "-C", root, "--exclude=./dev/*", "-xf", tar], 300, log=log)
-    enter = os.path.join(making, "python3")
-    with open(enter, "w") as stream:
-        stream.write(ENTER)
-    os.chmod(enter, 0o755)
+    _program(os.path.join(making, "python3"), ENTER)
 
 
 # Ansible starts this in place of an interpreter: the modules then run on the controller's files with the build
@@ -196,5 +220,7 @@ def _contents(kind, place):
     if os.path.exists(place):
         with open(os.path.join(place, "kernel_release")) as stream:
             release = stream.read()
+    emulator = os.path.join(place, "emulator")
     return {"disk": os.path.join(place, "disk.raw"), "kernel": os.path.join(place, "vmlinuz"),
-            "initrd": os.path.join(place, "initrd.img"), "kernel_release": release}
+            "initrd": os.path.join(place, "initrd.img"), "kernel_release": release,
+            "emulator": emulator if os.path.exists(emulator) else None}

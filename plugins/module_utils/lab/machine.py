@@ -151,7 +151,7 @@ class Machine:
 
     def _snapshot_identity(self, accel):
         inputs = {name: self.params[name] for name in ("disk", "memory", "cpus", "guest_disk")}
-        version = run(["qemu-system-x86_64", "--version"], 30)[1]
+        version = run([self.params["emulator"], "--version"], 30)[1]
         argv = vector(dict(self.params, name=""), accel, "", 0, "", False, [("", "") for _end in self._ends()])
         return identity("snapshot", [inputs, version, accel, argv])
 
@@ -203,7 +203,7 @@ def cables(name, links):
 
 
 def vector(params, accel, folder, port, memory, share, ends=()):
-    """The command line of the distribution's QEMU (list of str). Pure.
+    """The command line of QEMU (list of str). Pure.
 
     :param accel: ``kvm`` or ``tcg``
     :param port: TCP port on the controller's loopback that leads to the machine's SSH (int)
@@ -214,7 +214,7 @@ def vector(params, accel, folder, port, memory, share, ends=()):
     # An AMD CPU with nested paging is what the emulator can nest; with KVM the host's own is passed on.
     cpu = "host" if accel == "kvm" else "EPYC,+svm,+npt"
     argv = [
-        "qemu-system-x86_64", "-name", processes.MARK + (params["name"] or ""), "-daemonize",
+        params["emulator"], "-name", processes.MARK + (params["name"] or ""), "-daemonize",
         "-machine", "pc,accel=%s,memory-backend=ram" % accel, "-cpu", cpu,
         "-smp", str(params["cpus"]), "-m", str(params["memory"]),
         "-object", "memory-backend-file,id=ram,size=%dM,mem-path=%s,share=%s" % (

@@ -17,7 +17,8 @@ def kvm(tmp_path, monkeypatch):
         console = accelerator.FIRST_WORDS
         opens = True
         boots = 0
-        params = {"accelerator": "auto", "cache": str(tmp_path), "kernel": "/k", "initrd": "/i"}
+        params = {"accelerator": "auto", "cache": str(tmp_path), "emulator": "qemu-system-x86_64",
+                  "kernel": "/k", "initrd": "/i"}
 
     def run(argv, _timeout):
         Kvm.boots += 1

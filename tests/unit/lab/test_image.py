@@ -52,11 +52,15 @@ def programs(monkeypatch):
             root, _tar, _size, disk = argv[-4:]
             os.makedirs(os.path.join(root, "usr/lib/modules", RELEASE))
             os.makedirs(os.path.join(root, "boot"))
+            for path in run.files:
+                os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+                with open(os.path.join(root, path), "w") as stream:
+                    stream.write(path)
             for path in (disk, os.path.join(root, "boot/vmlinuz-" + RELEASE), os.path.join(root, "boot/initrd.img")):
                 with open(path, "w") as stream:
                     stream.write(os.path.basename(path))
         return 0, ""
-    run.started, run.fail, run.error, run.suite = [], None, KeyboardInterrupt(), SUITE
+    run.started, run.fail, run.error, run.suite, run.files = [], None, KeyboardInterrupt(), SUITE, []
     monkeypatch.setattr(image, "run", run)
     return run
 
@@ -110,6 +114,29 @@ def test_check_mode_predicts_and_makes_nothing(params, programs):
     made = image.act(params, False)
     assert (made["kernel_release"], made["diff"], made["path"]) == (
         RELEASE, predicted["diff"], predicted["path"])
+
+
+def test_the_qemu_of_an_image_is_kept_as_a_program_with_all_that_it_needs(params, programs):
+    loader = image.LIBRARIES + "/ld-linux-x86-64.so.2"
+    programs.files = [image.QEMU, loader, "usr/share/qemu/linuxboot_dma.bin", "usr/share/seabios/bios-256k.bin",
+                      "usr/bin/python3"]
+    made = image.act(params, False)
+    assert made["emulator"] == made["path"] + "/emulator"
+    kept = made["path"] + "/qemu"
+    found = [os.path.relpath(os.path.join(top, name), kept) for top, _folders, names in os.walk(kept) for name in names]
+    assert sorted(found) == sorted(programs.files[:-1])
+    with open(os.path.join(kept, loader), "w") as stream:
+        stream.write("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    os.chmod(os.path.join(kept, loader), 0o755)
+    said = subprocess.run([made["emulator"], "-name", "a b"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert said.splitlines() == [
+        "--library-path", os.path.join(kept, image.LIBRARIES), os.path.join(kept, image.QEMU),
+        "-L", kept + "/usr/share/seabios", "-L", kept + "/usr/share/qemu", "-name", "a b"]
+
+
+def test_an_image_without_qemu_leaves_the_machine_to_that_of_the_controller(params, programs):
+    assert image.act(params, True)["emulator"] is None
+    assert image.act(params, False)["emulator"] is None
 
 
 def test_it_is_made_once(params, programs):

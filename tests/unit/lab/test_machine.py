@@ -155,7 +155,7 @@ def test_a_name_that_could_not_be_a_folder_is_refused(lab, option, text):
 
 
 PARAMS = {"name": "hv1", "cpus": 2, "memory": 2048, "kernel": "/k", "initrd": "/i", "guest_disk": None, "disk": "/d",
-          "links": []}
+          "links": [], "emulator": "qemu-system-x86_64"}
 
 
 def vector(**changes):
