@@ -95,3 +95,15 @@ def ports_in(words):
         named = _IFNAME.match(word)
         found += [named.group(1)] if named else [one or other for one, other in _PORT.findall(word)]
     return list(dict.fromkeys(found))
+
+
+def ssh_connection(ancestor):
+    """SSH_CONNECTION of the session that we run in (str or None); sudo drops it, so our ancestors are asked too.
+
+    :param ancestor: tells of a process (int) its SSH_CONNECTION (str or None) and its parent (int, None when it has
+        ended)
+    """
+    text, pid = os.environ.get("SSH_CONNECTION"), os.getppid()
+    while not text and pid and pid > 1:
+        text, pid = ancestor(pid)
+    return text

@@ -20,11 +20,12 @@ from .port_options import PERSISTENT, SETTINGS
 from .record import Record, described
 
 # This file and all that it imports on Linux, below module_utils.
-SOURCES = ("change", "command", "errors", "files", "kernel.freebsd.links", "kernel.freebsd.platform",
-           "kernel.linux.ethtool", "kernel.linux.links", "kernel.linux.platform", "kernel.linux.routes",
-           "kernel.platform", "kernel.unix", "mac", "netmap.abi", "netmap.boot", "netmap.changes", "netmap.device",
-           "netmap.forbidden", "netmap.guard", "netmap.libnetmap", "netmap.lock", "netmap.names", "netmap.parameters",
-           "netmap.pipes", "netmap.port_options", "netmap.port_plan", "netmap.ports", "netmap.record", "places")
+SOURCES = ("change", "command", "errors", "files", "kernel.freebsd.links", "kernel.freebsd.management",
+           "kernel.freebsd.platform", "kernel.linux.ethtool", "kernel.linux.links", "kernel.linux.management",
+           "kernel.linux.netlink", "kernel.linux.platform", "kernel.management", "kernel.platform", "kernel.unix",
+           "mac", "netmap.abi", "netmap.boot", "netmap.changes", "netmap.device", "netmap.forbidden", "netmap.guard",
+           "netmap.libnetmap", "netmap.lock", "netmap.names", "netmap.parameters", "netmap.pipes",
+           "netmap.port_options", "netmap.port_plan", "netmap.ports", "netmap.record", "places")
 # Seconds for netmap and all interfaces together; VMs wait as long.
 WAIT = 60
 _STEP = 0.5

@@ -21,15 +21,17 @@ PATHS = {places.STORE: "places.py", places.RUN: "places.py", places.UNITS: "plac
 # Number: where it stands, and in which files it means something else.
 NUMBERS = {
     abi.SWITCH_PORTS: ("netmap/abi.py", ()),
-    abi.BRIDGE_PORTS: ("netmap/abi.py", ()),
+    abi.BRIDGE_PORTS: ("netmap/abi.py", ("kernel/linux/netlink.py",)),  # the main table of routes
     parameters.PARAMETERS["buf_size"].default: ("netmap/parameters.py", (
         "modules/lab_machine.py", "netmap/abi.py")),  # MiB; a flag
     parameters.SLOTS_DEFAULT: ("netmap/parameters.py", (
         # Bytes in a kilobyte; the first port that needs no rights; rings; steps of buf_num.
         "kernel/linux/platform.py", "qemu/network.py", "netmap/libnetmap.py", "netmap/sizing.py")),
     names.PART_MAX: ("netmap/abi.py", (
-        # Seconds; bits; the number of PR_SET_NAME and the length of a command's name; messages; slots; lines.
-        "build/source.py", "kernel/linux/nics.py", "lab/accelerator.py", "ptnet/loop.py", "ptnet/protocol.py",
+        # Seconds; an attribute of rtnetlink; bits; the number of PR_SET_NAME and the length of a command's name;
+        # messages; slots; lines.
+        "build/source.py", "kernel/linux/netlink.py", "kernel/linux/nics.py", "lab/accelerator.py", "ptnet/loop.py",
+        "ptnet/protocol.py",
         "qemu/distribution.py", "plugin_utils/progress.py")),
 }
 

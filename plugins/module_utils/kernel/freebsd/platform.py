@@ -172,13 +172,9 @@ class FreeBSD(Unix):
         return "%04x:%02x:%02x.%x" % tuple(int(text) for text in found.groups()) if found else None
 
     def management(self):
-        found = {}
-        peer = (os.environ.get("SSH_CONNECTION") or "").split()[:1]
-        for target, what in [("default", "the default route")] + [(one, "the SSH connection") for one in peer]:
-            interface = re.search(r"interface: (\S+)", self._output("route", "-n", "get", target) or "")
-            if interface:
-                found[interface.group(1)] = what
-        return found
+        from .management import carried
+
+        return carried(self._output)
 
     def processes(self):
         found = {}

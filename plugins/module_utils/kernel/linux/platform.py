@@ -255,7 +255,7 @@ class Linux(Unix):
         return found[-1] if found else None
 
     def management(self):
-        from .routes import carried
+        from .management import carried
 
         return carried(self._root)
 

@@ -24,6 +24,7 @@ ANSWERS = {
     "sysctl -n dev.netmap.buf_num": "163840",
     "sysctl dev.netmap": "dev.netmap.buf_num: 163840\ndev.netmap.max_bridges: 8\ndev.netmap.name: text",
     "ifconfig -l": "em0 lo0 ptnet0 p0",
+    "ifconfig -a": "em0: flags=8863<UP,BROADCAST> metric 0 mtu 1500\n",
     "ifconfig -C": "bridge lo tap",
     "sysctl -n dev.ptnet.0.%driver": "ptnet",
     "sysctl -n dev.em.0.%driver": "em",

@@ -9,7 +9,6 @@ import os
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux import platform
-from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.routes import carried
 
 MODINFO = """filename:       /lib/modules/%s/extra/netmap.ko
 license:        Dual BSD/GPL
@@ -267,45 +266,3 @@ def test_a_mapping_whose_name_went_with_its_mount_is_seen(machine):
 def test_memory(machine):
     machine.put("/proc/meminfo", "MemTotal:  2048000 kB\nMemFree: 1 kB\nMemAvailable:  1024 kB\n")
     assert (machine.linux.memory_total(), machine.linux.memory_available()) == (2048000 * 1024, 1 << 20)
-
-
-ROUTES = """Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT
-br0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0
-eth2\t0000A8C0\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
-eth3\t0001A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
-"""
-ROUTE6 = "%s %02x %s 00 %s 00000400 00000001 00000000 %08x %8s\n"
-
-
-@pytest.fixture
-def routes(machine, monkeypatch):
-    machine.put("/proc/net/route", ROUTES)
-    nowhere = "0" * 32
-    machine.put("/proc/net/ipv6_route",
-                ROUTE6 % ("20010db8" + "0" * 24, 64, nowhere, nowhere, 1, "eth4")
-                + ROUTE6 % (nowhere, 0, nowhere, nowhere, 0x200200, "lo"))
-    machine.put("/sys/class/net/br0/address", "")
-    machine.link("/sys/class/net/br0/lower_bond0", "../bond0")
-    machine.link("/sys/class/net/bond0/lower_eth0", "../eth0")
-    monkeypatch.setenv("SSH_CONNECTION", "")
-    return machine
-
-
-def test_the_default_route_and_what_lies_under_it(routes):
-    default = "the default route"
-    assert carried(routes.root) == {"br0": default, "bond0": default, "eth0": default}
-
-
-@pytest.mark.parametrize(("peer", "interface"), [
-    ("192.168.1.7", "eth3"), ("192.168.9.7", "eth2"), ("2001:db8::7", "eth4"), ("203.0.113.5", "br0")])
-def test_the_route_back_to_the_ssh_client(routes, monkeypatch, peer, interface):
-    monkeypatch.setenv("SSH_CONNECTION", "%s 50000 192.0.2.1 22" % peer)
-    assert carried(routes.root)[interface] == "the SSH connection from %s" % peer
-
-
-def test_sudo_hides_the_variable_but_not_the_ancestors(routes):
-    routes.put("/proc/%d/environ" % os.getppid(), b"HOME=/root\0")
-    routes.put("/proc/%d/stat" % os.getppid(), b"5 (a b) c) S 77 1 1")
-    routes.put("/proc/77/environ", b"A=b\0SSH_CONNECTION=192.168.1.7 5 192.0.2.1 22\0")
-    routes.put("/proc/77/stat", b"77 (sshd) S 1 1 1")
-    assert "eth3" in carried(routes.root)
