@@ -20,6 +20,8 @@ description:
     frames more are noted, because the stack of a guest may send on the same port.
   - Loss on a VALE switch is reported and is no failure, because a switch drops what a slow receiver does not take.
   - The ratio to the native rate is computed between cases of the same results only.
+  - What is declared and cannot be proven from here is told. Where nothing but comparisons on the hosts went through
+    beside that, the check fails, because nothing that was declared is proven.
   - Where a machine ran on a double of netmap or QEMU, everything is marked as rehearsed and nothing as passed; calls
     that would crash the real netmap, which its double counts, are a failure.
 author: netmap.ptnet contributors (@netmap-ptnet)
@@ -28,7 +30,7 @@ options:
   _input:
     description:
       - The results, a dictionary with C(cases), C(machines), C(topology), C(rehearsed), C(generated),
-        C(collection) and C(rerun). Only C(cases) is required.
+        C(collection), C(rerun) and C(not_provable). Only C(cases) is required.
       - A case has a C(name) and either C(runs), a list of dictionaries with C(sent), C(received), C(seconds),
         C(samples) and C(avg_batch), one for each of its simultaneous links, or these keys itself when it has one link.
         C(ports), who served its passed-through ports and in which mode, is kept as it is.
@@ -62,11 +64,12 @@ RETURN = r"""
 _value:
   description:
     - The results with C(verdict) (V(passed), V(rehearsed) or V(failed)), C(passed), C(failed), C(rehearsed),
-      C(emulated), C(forbidden) and C(notices) added.
+      C(emulated), C(forbidden), C(failures) (why the check fails, one clause each) and C(notices) added.
     - Each case gets C(ok), C(reason), C(notes), the totals C(sent), C(received), C(lost) and C(loss),
       C(rate) and C(spread) in millions of packets a second (megabits a second where C(unit=bytes)),
-      C(avg_batch), C(ratio) to its baseline, and C(of_fork), the ratio to the same path on the ptnet QEMU where a
-      machine on the distribution's and one on that were tried.
+      C(avg_batch), C(ratio) to its baseline, C(of_inside), the ratio to the same path inside one host where the case
+      names one (C(inside)), and C(of_fork), the ratio to the same path on the ptnet QEMU where a machine on the
+      distribution's and one on that were tried.
   type: dict
   sample:
     verdict: passed
@@ -74,6 +77,8 @@ _value:
     failed: 0
     rehearsed: false
     forbidden: []
+    failures: []
+    not_provable: []
     emulated: false
     notices: []
     cases:
@@ -186,8 +191,32 @@ def judge_case(case):
         spread=_spread(runs),
         avg_batch=mean(batches) if batches else None,
         ratio=None,
+        native=bool(case.get("native")),
+        of_inside=None,
         of_fork=None,
     )
+
+
+def _compare_inside(cases, by_name):
+    """Where a case names the same path inside one host, note the ratio to that."""
+    for case in cases:
+        inside = by_name.get(case.get("inside"))
+        if inside and inside["ok"] and inside["rate"] and case["ok"] and case["rate"] is not None:
+            case["of_inside"] = case["rate"] / inside["rate"]
+            case["notes"].append(
+                "%.1f %% of the rate inside one host (%s)" % (100 * case["of_inside"], inside["title"]))
+
+
+def _failures(cases, forbidden, not_provable):
+    """Why the check fails, each a clause (list of str); empty when it does not."""
+    failed = sum(not case["ok"] for case in cases)
+    failures = ["%d of %d cases failed" % (failed, len(cases))] if failed else []
+    # What two programs of a host say to each other proves no port of a machine.
+    if not failed and (not_provable or not cases) and all(case["native"] for case in cases):
+        failures.append("nothing that is declared was proven%s" % (
+            ": %s" % "; ".join("%s: %s" % (row["title"], row["not_provable"]) for row in not_provable)
+            if not_provable else ", because there was no case at all"))
+    return failures + forbidden
 
 
 def _place(case):
@@ -241,6 +270,7 @@ def check_report(results):
     rehearsed = bool(results.get("rehearsed") or doubles)
     if not rehearsed:
         _compare_qemus(cases)
+        _compare_inside(cases, by_name)
     forbidden = ["%s: %d calls that would have crashed netmap" % (name, machine["forbidden_calls"])
                  for name, machine in sorted(machines.items()) if machine.get("forbidden_calls")]
     for case in cases:
@@ -249,16 +279,19 @@ def check_report(results):
             case["ratio"] = None  # Between doubles it says nothing of netmap.
             case["notes"].insert(0, REHEARSED)
     failed = sum(not case["ok"] for case in cases)
+    not_provable = results.get("not_provable") or []
+    failures = _failures(cases, forbidden, not_provable)
     return dict(
         results,
         machines=machines,
         cases=cases,
         passed=len(cases) - failed,
         failed=failed,
-        # No case at all proves nothing, so it is not a pass.
-        verdict="failed" if failed or forbidden or not cases else "rehearsed" if rehearsed else "passed",
+        not_provable=not_provable,
+        verdict="failed" if failures else "rehearsed" if rehearsed else "passed",
         rehearsed=rehearsed,
         forbidden=forbidden,
+        failures=failures,
         emulated=emulated,
         notices=([DOUBLE % (" and ".join(DOUBLED[kind] for kind in doubles) or "netmap or QEMU")] if rehearsed else [])
         + ([EMULATED] if emulated else []),

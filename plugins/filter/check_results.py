@@ -25,11 +25,30 @@ options:
   _input:
     description:
       - One dictionary for each host with C(name), C(found) and C(guests) (what M(netmap.ptnet.netmap_info) returned on
-        the host, with C(gather=programs), and, in a loop, in its guests), C(measured) (dictionaries with C(case) and
-        either C(sent) and C(received) or C(error)), C(vms) and C(switches) as declared.
+        the host, with C(gather=programs), and, in a loop, in its guests), C(vms) and C(switches) as declared.
     type: list
     elements: dict
     required: true
+  cases:
+    description:
+      - What P(netmap.ptnet.traffic_cases#filter) and P(netmap.ptnet.link_cases#filter) told for these hosts, or cases
+        like that. One that has neither C(error) nor C(not_provable) and was not measured fails.
+    type: list
+    elements: dict
+    default: []
+    version_added: 0.2.0
+  measured:
+    description: What came of the cases, dictionaries with C(case) and either C(sent) and C(received) or C(error).
+    type: list
+    elements: dict
+    default: []
+    version_added: 0.2.0
+  lost:
+    description: Hosts that the play began with and that are no longer in it. Each is a failed case.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.2.0
   emulated:
     description: Whether the hosts are emulated machines, whose rates mean little.
     type: bool
@@ -41,16 +60,17 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ [host] | netmap.ptnet.check_results(emulated=true) | netmap.ptnet.check_report }}"
   vars:
-    host: {name: hv1, found: "{{ netmap_found }}", guests: [], measured: [], vms: [], switches: []}
+    host: {name: hv1, found: "{{ netmap_found }}", guests: [], vms: [], switches: []}
 """
 
 RETURN = r"""
 _value:
   description:
-    - The dictionary with C(collection), C(rehearsed), C(machines), C(topology) and C(cases), described in C(REPORT.md)
-      of the role.
+    - The dictionary with C(collection), C(rehearsed), C(machines), C(topology), C(cases) and C(not_provable), described
+      in C(REPORT.md) of the role.
   type: dict
-  sample: {"collection": "0.1.0", "rehearsed": false, "machines": {}, "topology": {"hosts": {}}, "cases": []}
+  sample: {"collection": "0.1.0", "rehearsed": false, "machines": {}, "topology": {"hosts": {}}, "cases": [],
+    "not_provable": []}
 """
 
 
@@ -144,11 +164,16 @@ def _served(topology, running):
     return served
 
 
-def _case(measured, served):
-    case = dict(measured["case"])
+def _case(case, measured, served):
+    """A case with what came of it (dict).
+
+    :param case: as it was to be measured (dict)
+    :param measured: with ``sent`` and ``received``, or ``error`` (dict)
+    :param served: as :func:`_served` returns it (dict)
+    """
     ends = [(case.get(side), run["port"]) for side, runs in (("sender", "send"), ("receiver", "receive"))
             for run in case.get(runs) or []]
-    case["ports"] = [served[end] for end in ends if end in served]
+    case = dict(case, ports=[served[end] for end in ends if end in served])
     if "error" in measured:
         return dict(case, error=measured["error"])
     sent = [run for run in measured["sent"] if run["function"] == "tx"]
@@ -158,9 +183,15 @@ def _case(measured, served):
          "samples": there["samples"], "avg_batch": there["avg_batch"]} for here, there in zip(sent, received)])
 
 
-def check_results(hosts, emulated=False):
+def _lost(host):
+    return {"name": "%s-lost" % host, "title": host, "path": [host],
+            "error": "this host could not be reached, or failed before it was checked"}
+
+
+def check_results(hosts, cases=(), measured=(), lost=(), emulated=False):
     """The results of all hosts (dict); the arguments are as documented above."""
-    results = {"collection": _version(), "rehearsed": False, "machines": {}, "topology": {"hosts": {}}, "cases": []}
+    results = {"collection": _version(), "rehearsed": False, "machines": {}, "topology": {"hosts": {}},
+               "not_provable": [case for case in cases if "not_provable" in case]}
     served = {}
     for host in hosts:
         found, guests = host["found"], {guest["item"]: guest for guest in host["guests"]}
@@ -172,7 +203,10 @@ def check_results(hosts, emulated=False):
             results["machines"][name] = _machine(seen, "guest", emulated, qemu)
         results["topology"]["hosts"][host["name"]] = _topology(host, guests)
         served.update(_served(results["topology"]["hosts"][host["name"]], running))
-    results["cases"] = [_case(measured, served) for host in hosts for measured in host["measured"]]
+    known = {one["case"]["name"]: one for one in measured}
+    results["cases"] = [_lost(host) for host in lost] + [
+        _case(case, case if "error" in case else known.get(case["name"]) or {"error": "it was not measured"}, served)
+        for case in cases if "not_provable" not in case]
     results["rehearsed"] = any(machine["doubles"] for machine in results["machines"].values())
     return results
 

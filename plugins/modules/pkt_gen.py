@@ -38,15 +38,17 @@ options:
         O(timeout). Senders are refused.
       - With V(collect) it waits until those receivers have been silent for O(idle) of their start, and returns their
         figures.
+      - With V(stop) it ends them at once, without figures, where nobody is to collect them any more. Having none to end
+        is no error.
       - So receivers on one machine are surely ready before a task on another machine sends.
     type: str
-    choices: [start, collect]
+    choices: [start, collect, stop]
   job:
     description: What O(background) refers to, for several at the same time.
     type: str
     default: default
   runs:
-    description: What to run, at least one unless O(background=collect).
+    description: What to run, at least one unless O(background=collect) or O(background=stop).
     type: list
     elements: dict
     suboptions:
@@ -200,6 +202,11 @@ EXAMPLES = r"""
     job: pipe1
   register: received
 
+- name: End the receivers of a measurement that failed
+  netmap.ptnet.pkt_gen:
+    background: stop
+    job: pipe1
+
 - name: Send long frames between two addresses, four rings at a time, when the link had time to come up
   netmap.ptnet.pkt_gen:
     binary: /opt/netmap/bin/pkt-gen
@@ -294,7 +301,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
 from ansible_collections.netmap.ptnet.plugins.module_utils.traffic.session import act
 
 ARGUMENT_SPEC = {
-    "background": {"type": "str", "choices": ["start", "collect"]},
+    "background": {"type": "str", "choices": ["start", "collect", "stop"]},
     "job": {"type": "str", "default": "default"},
     "runs": {"type": "list", "elements": "dict", "options": {
         "port": {"type": "str", "required": True},

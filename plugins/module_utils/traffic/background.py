@@ -8,6 +8,7 @@ Ansible's own async returns before anything has started, and a packet sent befor
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -21,6 +22,8 @@ from ..errors import PtnetError
 from ..places import RUN as FOLDER
 
 READY = b"ready"
+# Seconds that a job may take to end its children: SIGINT, then SIGKILL (session.GRACE), one after the other.
+GRACE = 30
 JOB_MAX = 40
 _JOB = re.compile(r"[A-Za-z0-9_-]{1,%d}\Z" % JOB_MAX)
 
@@ -56,7 +59,7 @@ def start(folder, work):
     :param work: returns what is collected later (JSON-able); must end by itself
     :raises PtnetError: it failed before it was ready
     """
-    _end(folder)
+    stop(folder)
     with files.own_folder(os.path.dirname(folder)) as top:
         os.mkdir(os.path.basename(folder), 0o700, dir_fd=top)
     listening, telling = os.pipe()
@@ -117,7 +120,7 @@ def collect(folder, timeout):
     path = os.path.join(folder, "result")
     while not os.path.exists(path):
         if time.monotonic() > end:
-            _end(folder)
+            stop(folder)
             raise PtnetError("the receivers were not done within %s s" % timeout, remedy="run again")
         time.sleep(0.05)
     with open(path) as stream:
@@ -128,16 +131,20 @@ def collect(folder, timeout):
     return said["result"]
 
 
-def _end(folder):
-    """End a job that nobody collected; TERM lets it end its own children."""
-    try:
+def stop(folder):
+    """End a job that nobody collects, and return when it has let go of its ports; no such job is none to end.
+
+    TERM lets it end its own children.
+    """
+    result = os.path.join(folder, "result")
+    with contextlib.suppress(OSError, ValueError):
         with open(os.path.join(folder, "pid")) as stream:
             pid = int(stream.read())
         with open("/proc/%d/cmdline" % pid) as stream:
             ours = "python" in stream.read()
-        if ours and not os.path.exists(os.path.join(folder, "result")):
+        if ours and not os.path.exists(result):
             os.kill(pid, signal.SIGTERM)
-            time.sleep(0.5)
-    except (OSError, ValueError):
-        pass
+            limit = time.monotonic() + GRACE
+            while os.path.exists("/proc/%d" % pid) and not os.path.exists(result) and time.monotonic() < limit:
+                time.sleep(0.05)
     shutil.rmtree(folder, ignore_errors=True)

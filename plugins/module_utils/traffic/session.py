@@ -33,7 +33,7 @@ def act(params, check_mode):
     if params["background"] == "start" and any(run["function"] == "tx" for run in runs):
         raise PtnetError("only receivers run in the background", found="a sender in runs",
                          remedy="send in a task of its own, between start and collect")
-    if not runs and params["background"] != "collect":
+    if not runs and params["background"] not in ("collect", "stop"):
         raise PtnetError("there is nothing to run", expected="at least one element in runs")
     for option in ("start_delay", "idle", "timeout", "discard"):
         if params[option] < 0 or (option == "timeout" and not params[option]):
@@ -44,6 +44,9 @@ def act(params, check_mode):
         return {"changed": False, "skipped": True, "msg": "No frames are sent in check mode.", "runs": []}
     if params["background"] == "collect":
         return {"changed": False, "runs": background.collect(background.folder_of(params["job"]), params["timeout"])}
+    if params["background"] == "stop":
+        background.stop(background.folder_of(params["job"]))
+        return {"changed": False, "runs": []}
     opening.refuse_wedging([run["name"] for run in runs], Device(None).entries())
     binary = locate(params["binary"])
     if params["background"] == "start":

@@ -157,3 +157,31 @@ def test_a_rehearsal_has_no_ratio_to_native():
 def test_who_served_a_port_is_kept():
     ports = [{"vm": "vm1", "port": "vale1:10", "hypervisor": "fork", "mode": "notified"}]
     assert [case["ports"] for case in judged(measured(ports=ports), measured("b"))["cases"]] == [ports, []]
+
+
+ROW = {"name": "r", "title": "vm8 on hv1", "not_provable": "no guest", "path": []}
+
+
+@pytest.mark.parametrize(("cases", "rows", "verdict", "said"), [
+    ([], [], "failed", "nothing that is declared was proven, because there was no case at all"),
+    ([], [ROW], "failed", "nothing that is declared was proven: vm8 on hv1: no guest"),
+    ([measured(native=True)], [ROW], "failed", "nothing that is declared was proven: vm8 on hv1: no guest"),
+    # A switch without machines is declared, and is proven.
+    ([measured(native=True)], [], "passed", None),
+    ([measured(native=True), measured("b")], [ROW], "passed", None),
+    ([measured(native=True), measured("b", received=0)], [ROW], "failed", "1 of 2 cases failed"),
+])
+def test_nothing_proven_is_never_passed(cases, rows, verdict, said):
+    report = judged(*cases, not_provable=rows)
+    assert (report["verdict"], report["failures"]) == (verdict, [said] if said else [])
+    assert report["not_provable"] == rows
+
+
+def test_a_path_over_two_hosts_is_compared_with_the_same_inside_one():
+    inner, outer = measured("in", title="vm1 → vale1 → vm2"), measured("out", inside="in", received=90)
+    case = judged(inner, outer)["cases"][1]
+    assert case["of_inside"] == pytest.approx(0.1)
+    assert "10.0 % of the rate inside one host (vm1 → vale1 → vm2)" in case["notes"]
+    assert judged(inner, outer, rehearsed=True)["cases"][1]["of_inside"] is None
+    for spoiled in (dict(inner, received=0), dict(inner, name="other")):
+        assert judged(spoiled, outer)["cases"][1]["of_inside"] is None

@@ -29,20 +29,19 @@ def run(function, packets, **changes):
                  "log": ["much"]}, **changes)
 
 
-def host(*measured, **changes):
-    return dict({"name": "hv1", "found": found(), "guests": [], "measured": list(measured), "vms": VMS, "switches": []},
-                **changes)
+def host(**changes):
+    return dict({"name": "hv1", "found": found(), "guests": [], "vms": VMS, "switches": []}, **changes)
 
 
-def results(**changes):
-    return check_results([host(**changes)])
+def results(measured=(), **changes):
+    return check_results([host(**changes)], cases=[one["case"] for one in measured], measured=measured)
 
 
 def test_the_receiver_gives_time_and_samples_the_sender_its_count():
     measured = {"case": {"name": "a", "path": ["vm1", "hv1"]},
                 "sent": [run("tx", 100, seconds=9.0, samples=[9]), run("tx", 200)],
                 "received": [run("rx", 90), run("rx", 180, avg_batch=7.0)]}
-    (case,) = check_results([host(measured)])["cases"]
+    (case,) = results([measured])["cases"]
     assert case == {"name": "a", "path": ["vm1", "hv1"], "ports": [], "runs": [
         {"sent": 100, "received": 90, "seconds": 3.0, "samples": [1, 2], "avg_batch": 50.0},
         {"sent": 200, "received": 180, "seconds": 3.0, "samples": [1, 2], "avg_batch": 7.0}]}
@@ -50,12 +49,12 @@ def test_the_receiver_gives_time_and_samples_the_sender_its_count():
 
 def test_a_case_within_one_machine_has_all_its_runs_in_one_list():
     runs = [run("tx", 5), run("rx", 4)]
-    (case,) = check_results([host({"case": {"name": "a"}, "sent": runs, "received": runs})])["cases"]
+    (case,) = results([{"case": {"name": "a"}, "sent": runs, "received": runs}])["cases"]
     assert [(one["sent"], one["received"]) for one in case["runs"]] == [(5, 4)]
 
 
 def test_a_case_that_could_not_be_measured_keeps_the_reason_and_fails():
-    given = check_results([host({"case": {"name": "a", "sender": "vm1"}, "error": "pkt-gen gave up"})])
+    given = results([{"case": {"name": "a", "sender": "vm1"}, "error": "pkt-gen gave up"}])
     assert given["cases"] == [{"name": "a", "sender": "vm1", "ports": [], "error": "pkt-gen gave up"}]
     report = check_report(given)
     assert (report["verdict"], report["cases"][0]["reason"]) == ("failed", "pkt-gen gave up")
@@ -96,16 +95,26 @@ def test_ports_meet_the_interfaces_that_the_guest_sees():
 
 
 def test_hosts_are_brought_together():
-    measured = {"case": {"name": "a"}, "error": "x"}
-    given = check_results([host(measured), dict(host(measured), name="hv2")])
-    assert (list(given["machines"]), len(given["cases"])) == (["hv1", "hv2"], 2)
+    given = check_results([host(), host(name="hv2")])
+    assert list(given["machines"]) == list(given["topology"]["hosts"]) == ["hv1", "hv2"]
+
+
+def test_cases_stay_in_their_order_and_each_has_a_result():
+    cases = [{"name": "a"}, {"name": "b", "error": "vm9 cannot be reached"}, {"name": "c"},
+             {"name": "d", "title": "vm8 on hv1", "not_provable": "no guest"}]
+    given = check_results([host()], cases=cases, measured=[{"case": {"name": "c"}, "error": "x"}], lost=["hv3"])
+    assert [(case["name"], case["error"]) for case in given["cases"]] == [
+        ("hv3-lost", "this host could not be reached, or failed before it was checked"), ("a", "it was not measured"),
+        ("b", "vm9 cannot be reached"), ("c", "x")]
+    assert given["not_provable"] == [cases[3]]
+    assert check_report(given)["verdict"] == "failed"
 
 
 def test_the_report_takes_what_the_cases_gave():
     measured = [{"case": case, "sent": [run("tx", 1000) for _one in case["send"]],
                  "received": [run("rx", 1000) for _one in case["receive"]]}
                 for case in traffic_cases(VMS, "hv1", ["vm1"], parents=[{"name": "pp0", "pipes": 3}])]
-    report = check_report(json.loads(json.dumps(check_results([host(*measured)]))))
+    report = check_report(json.loads(json.dumps(results(measured))))
     assert (report["verdict"], report["passed"], report["failed"]) == ("passed", len(measured), 0)
     assert all(case["ratio"] for case in report["cases"] if case["baseline"])
 
@@ -159,8 +168,8 @@ def measured(sender, start, receiver, end):
 
 
 def with_vms(*vms, builds=(BUILD,), measured=()):
-    return results(found=found(vms=list(vms), builds={"netmap": [], "qemu": list(builds)}), guests=[guest()],
-                   measured=list(measured))
+    return results(list(measured), found=found(vms=list(vms), builds={"netmap": [], "qemu": list(builds)}),
+                   guests=[guest()])
 
 
 @pytest.mark.parametrize(("vm", "qemu", "of_host"), [
@@ -225,13 +234,14 @@ def test_two_qemus_on_the_same_path_are_compared():
     measured = [{"case": case, "sent": [run("tx", 1000)],
                  "received": [run("rx", 600 if case["receiver"] == "vm1" else 800)]}
                 for case in traffic_cases(vms, "hv1", ["vm1", "vm2"])]
-    given = check_results([host(
-        *measured, vms=vms, found=found(vms=running),
-        guests=[dict(found(ptnet_interfaces=seen), item=name) for name in ("vm1", "vm2")])])
+    given = results(measured, vms=vms, found=found(vms=running),
+                    guests=[dict(found(ptnet_interfaces=seen), item=name) for name in ("vm1", "vm2")])
     report = check_report(given)
     assert {case["name"]: case["of_fork"] for case in report["cases"]} == {
         "hv1-vale1-native": None, "vale1-10-vm1-to-hv1": 1.0, "vale1-10-hv1-to-vm1": 0.75,
-        "vale1-11-vm2-to-hv1": None, "vale1-11-hv1-to-vm2": None}
+        "vale1-11-vm2-to-hv1": None, "vale1-11-hv1-to-vm2": None,
+        # A machine of each QEMU: neither's path.
+        "vale1-10-vm1-to-vm2": None, "vale1-11-vm2-to-vm1": None}
     assert [note for case in report["cases"] for note in case["notes"]] == [
         "100 % of the rate on the ptnet fork", "75 % of the rate on the ptnet fork"]
     # Between doubles a ratio says nothing.

@@ -97,6 +97,35 @@ def test_page_of_next_to_nothing(results):
     assert "FAILED" in render("summary.txt.j2", results)
 
 
+ROWS = [{"name": "r", "title": "vm8 on hv1.example.org", "path": [], "not_provable": "no host of the group "
+         "netmap_guests has that name, so nobody can count inside it"}]
+
+
+def test_what_cannot_be_proven_is_told_beside_what_passed():
+    text, _parsed = page(dict(RESULTS, not_provable=ROWS))
+    assert "Passed: all 4 cases" in text
+    assert "Not provable here: vm8 on hv1.example.org." in text
+    assert text.count("so nobody can count inside it") == 1
+    summary = render("summary.txt.j2", dict(RESULTS, not_provable=ROWS))
+    lines = summary.splitlines()
+    assert lines[0] == "netmap passthrough check: PASSED, 4 of 4 cases passed, 1 not provable here"
+    assert any(line.startswith("--   vm8 on hv1.example.org") for line in lines)
+    assert "so nobody can count inside it" in " ".join(summary.split())
+    assert max(map(len, lines)) <= 88
+
+
+@pytest.mark.parametrize("cases", [[], [dict(RESULTS["cases"][0], native=True)]])
+def test_nothing_proven_is_said_and_nowhere_passed(cases):
+    results = dict(RESULTS, cases=cases, not_provable=ROWS)
+    text, _parsed = page(results)
+    assert "Failed: nothing that is declared was proven" in text
+    assert ("There was no case at all." in text) is (not cases)
+    summary = render("summary.txt.j2", results)
+    assert summary.startswith("netmap passthrough check: FAILED")
+    assert "FAIL nothing that is declared was proven" in summary
+    assert max(map(len, summary.splitlines())) <= 88
+
+
 def hostile(value):
     if isinstance(value, dict):
         return {"<script>" if key in ("hv1", "max_bridges") else key: hostile(one) for key, one in value.items()}
@@ -115,6 +144,7 @@ def test_nothing_from_the_results_becomes_markup():
                    qemu={"hypervisor": "distribution", "version": evil, "package": evil})
     results["cases"][1].update(title=evil, path=[evil], error=evil, notes=[evil], ports=[
         {"vm": evil, "port": evil, "hypervisor": evil, "mode": evil}])
+    results["not_provable"] = [{"name": evil, "title": evil, "path": [evil], "not_provable": evil}]
     text, parsed = page(results)
     assert "script" not in parsed.tags
     assert text.count(evil) >= 12

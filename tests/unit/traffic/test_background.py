@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 import pytest
@@ -56,6 +57,26 @@ def test_a_job_that_does_not_end_is_given_up(tmp_path):
     with pytest.raises(PtnetError, match="not done within 0.1 s"):
         background.collect(str(tmp_path / "job"), 0.1)
     assert not (tmp_path / "job").exists()
+
+
+def test_a_job_that_nobody_wants_is_over_when_stop_returns(tmp_path):
+    folder, over = str(tmp_path / "job"), tmp_path / "over"
+
+    def work(ready):
+        def stop(_number, _frame):
+            raise PtnetError("interrupted")
+        signal.signal(signal.SIGTERM, stop)
+        ready()
+        try:
+            time.sleep(30)
+        finally:
+            time.sleep(0.8)  # Longer than the half second that was waited once: a port stayed busy for the next case.
+            over.write_text("yes")
+    background.start(folder, work)
+    background.stop(folder)
+    assert over.exists()
+    assert not os.path.exists(folder)
+    background.stop(folder)  # Nothing to stop is no error.
 
 
 def test_nothing_to_collect_says_so(tmp_path):

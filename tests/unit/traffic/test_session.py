@@ -206,6 +206,17 @@ def test_the_interface_of_the_management_is_not_taken(monkeypatch, background, c
     assert session.act(dict(params, allow_management=True), True)["skipped"]
 
 
+def test_stop_needs_no_runs_and_no_job(monkeypatch, tmp_path):
+    stopped = []
+    monkeypatch.setattr(session.background, "stop", stopped.append)
+    params = {"runs": None, "start_delay": 0, "idle": 1, "timeout": 1, "discard": 0, "background": "stop", "job": "a",
+              "allow_management": False}
+    assert session.act(params, False) == {"changed": False, "runs": []}
+    assert stopped == ["/run/netmap-ptnet/pkt-gen-a"]
+    session.act(params, True)
+    assert len(stopped) == 1
+
+
 def test_missing_pkt_gen_says_what_to_install():
     with pytest.raises(PtnetError, match="role netmap.ptnet.netmap"):
         session.locate("no-such-pkt-gen")
