@@ -23,6 +23,11 @@ options:
     description: Name of the process, 1 to 32 of a-z, 0-9 and C(-); no name of a VM of M(netmap.ptnet.ptnet_vm).
     type: str
     required: true
+  host:
+    description:
+      - What the fleet calls the host that this is, such as C({{ inventory_hostname }}). By default its own host name.
+      - MAC addresses are derived from it too, so processes of one name on two hosts have two.
+    type: str
   state:
     description:
       - V(present) defines the unit and lets it run or not as it does now.
@@ -41,7 +46,7 @@ options:
         type: str
         required: true
       mac:
-        description: MAC address. By default a stable one is derived from the names of the process and the port.
+        description: MAC address. By default a stable one is derived from O(host), O(name) and the port's name.
         type: str
       mode:
         description:
@@ -100,6 +105,7 @@ EXAMPLES = r"""
 - name: Offer a port of a switch and the end of a pipe to libvirt's machines
   netmap.ptnet.ptnet_port:
     name: web
+    host: "{{ inventory_hostname }}"
     group: libvirt-qemu
     memory: 1024
     ports:

@@ -28,6 +28,18 @@ options:
     description: Name of the machine, 1 to 32 of a-z, 0-9 and C(-).
     type: str
     required: true
+  host:
+    description:
+      - What the fleet calls the host that this is, such as C({{ inventory_hostname }}). By default its own host name.
+      - It is part of the machine's identity, from which the MAC addresses are derived, and the uuid that the guest
+        reads. So machines of one name on two hosts are two.
+    type: str
+    version_added: 0.2.0
+  fleet:
+    description: A further part of the identity, where hosts of several inventories have the same names.
+    type: str
+    default: ""
+    version_added: 0.2.0
   state:
     description:
       - V(present) defines the unit and creates the disks, and lets the machine run or not as it does now.
@@ -151,7 +163,8 @@ options:
         type: str
         required: true
       mac:
-        description: MAC address. By default a stable one is derived from the names of the machine and the port.
+        description:
+          - MAC address. By default a stable one is derived from O(fleet), O(host), O(name) and the port's name.
         type: str
       kloop_tx:
         description: Whether a kernel thread of the host serves the transmit rings. V(false) needs the fork.
@@ -211,7 +224,10 @@ options:
         default: []
         suboptions:
           host_address:
-            description: IPv4 address of the host to listen on.
+            description:
+              - IPv4 address of the host to listen on.
+              - "The filter P(netmap.ptnet.loopback_address#filter) has one for each machine: guests of two hosts that
+                both are 127.0.0.1 and one port to Ansible share a connection, and commands reach the wrong one."
             type: str
             default: 127.0.0.1
           host_port:
@@ -223,7 +239,7 @@ options:
             type: int
             default: 22
       mac:
-        description: MAC address. By default a stable one is derived from the name of the machine.
+        description: MAC address. By default a stable one is derived from O(fleet), O(host) and O(name).
         type: str
   enabled:
     description: Whether the machine is started when the host boots.
@@ -266,6 +282,7 @@ EXAMPLES = r"""
 - name: Run a firewall between a switch and a pipe
   netmap.ptnet.ptnet_vm:
     name: fw
+    host: "{{ inventory_hostname }}"
     memory: 1024
     cpus: 2
     disks:
@@ -277,7 +294,8 @@ EXAMPLES = r"""
       - port: "netmap:p0{1"
     management:
       forwards:
-        - host_port: 2201
+        - host_address: "{{ 'fw' | netmap.ptnet.loopback_address(inventory_hostname) }}"
+          host_port: 10022
 
 - name: Let a changed command line take effect
   netmap.ptnet.ptnet_vm:
@@ -314,9 +332,10 @@ EXAMPLES = r"""
       forwards:
         - host_port: 2203
 
-- name: Stay with the ptnet QEMU and its own user network
+- name: Stay with the ptnet QEMU and its own user network, in the second of two labs with equal names
   netmap.ptnet.ptnet_vm:
     name: old
+    fleet: lab2
     hypervisor: fork
     disks:
       - path: root.qcow2
@@ -387,6 +406,12 @@ name:
   returned: success
   type: str
   sample: fw
+uuid:
+  description:
+    - The system's uuid in the guest's SMBIOS tables. The serial number there is fleet, host and name in plain text.
+  returned: when O(state) is not V(absent)
+  type: str
+  sample: 6a8f05cb-65f6-5790-87b9-e06b27a14e21
 state:
   description: V(running), V(stopped) or V(absent), as it is or, in check mode, would be.
   returned: success

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .. import limits, mac
+from .. import limits, mac, vm_identity
 from ..doubles import doubles
 from ..errors import PtnetError
 from ..netmap import names
@@ -18,7 +18,7 @@ SLOTS = 30
 def define(params):
     """The complete port process (dict: name, group, memory, ports) that the options of ``ptnet_port`` ask for.
 
-    :param params: the module's parameters (dict)
+    :param params: the module's parameters, with what the fleet calls its host (dict)
     :raises PtnetError: something that the process or the machine would refuse, or no ports
     """
     process = complete(params)
@@ -39,7 +39,8 @@ def complete(params):
         raise PtnetError("too many ports", found=len(params["ports"]),
                          expected="at most %d, the PCI slots of a machine, less one for each memory region" % SLOTS,
                          remedy="use a second process and a second machine")
-    ports = [_port(port, index, name) for index, port in enumerate(params["ports"])]
+    identity = vm_identity.identity("", params["host"] or "", name)
+    ports = [_port(port, index, identity) for index, port in enumerate(params["ports"])]
     devices = layout.devices(name, [port["ifname"] for port in ports])
     if len(devices) > SLOTS:
         raise PtnetError("the ports of %s take too many PCI slots" % layout.unit(name),
@@ -53,8 +54,8 @@ def complete(params):
     return {"name": name, "group": params["group"], "memory": params["memory"], "ports": ports}
 
 
-def _port(port, index, name):
+def _port(port, index, identity):
     ifname = names.qemu_ifname(port["port"])
     given = {key: port[key] for key in port_options.DEFAULTS if port.get(key) is not None}
     return port_options.check(dict(given, id="d%d" % index, ifname=ifname,
-                                   mac=mac.derive(name, ifname) if port.get("mac") is None else port["mac"]))
+                                   mac=mac.derive(*identity, ifname) if port.get("mac") is None else port["mac"]))

@@ -25,6 +25,7 @@ PORT = {
 STATES = ["present", "started", "stopped", "absent"]
 PTNET_PORT = {
     "name": {"type": "str", "required": True},
+    "host": {"type": "str"},
     "state": {"type": "str", "choices": STATES, "default": "started"},
     "ports": {"type": "list", "elements": "dict", "options": {**PORT, **SERVED}},
     "group": {"type": "str", "default": "libvirt-qemu"},

@@ -26,7 +26,7 @@ def act(params, check_mode):
     name = layout.check_name(params["name"])
     unit_name = layout.unit(name)
     absent = params["state"] == "absent"
-    ports = [] if absent else definition.define(params)["ports"]
+    ports = [] if absent else definition.define(dict(params, host=params["host"] or os.uname().nodename))["ports"]
     if not absent:
         _refuse(params, ports)
     have = supervisor.read([unit_name])[unit_name]

@@ -23,6 +23,8 @@ def machine(vm, memory, **more):
     """
     return [
         "-name", options(guest=vm["name"], debug_threads="on"),
+        # The guest reads there who it is, so that who answers can be compared with who was meant.
+        "-smbios", options(type="1", uuid=vm["identity"].uuid(), serial=vm["identity"].serial()),
         "-machine", options(vm["machine"], accel=vm["accelerator"], **more),
         "-cpu", vm["cpu"],
         *memory,

@@ -9,7 +9,7 @@ import hashlib
 import ipaddress
 import re
 
-from .. import limits, mac
+from .. import limits, mac, vm_identity
 from ..doubles import doubles
 from ..errors import PtnetError
 from ..netmap import names
@@ -30,11 +30,9 @@ _RANGES = {"memory": (limits.MEMORY_MAX, "MiB"), "cpus": (limits.CPUS_MAX, "CPUs
 def directory(name):
     """Where the files of the VM called ``name`` are kept (str).
 
-    :raises PtnetError: not a name for a VM; it becomes part of paths and of a unit's name
+    :raises PtnetError: not a name for a VM
     """
-    if not re.match(r"[a-z0-9][a-z0-9-]{0,31}\Z", name):
-        raise PtnetError("this is no name for a VM", found=repr(name),
-                         expected="1 to 32 of a-z, 0-9 and '-', the first one no '-'")
+    vm_identity.check_name(name)
     return "%s/%s" % (STATE_DIRECTORY, name)
 
 
@@ -47,7 +45,7 @@ def user(name):
 def define(params):
     """The complete VM (dict) that the options of ``ptnet_vm`` ask for.
 
-    :param params: the module's parameters (dict)
+    :param params: the module's parameters, with what the fleet calls its host (dict)
     :raises PtnetError: something that QEMU would refuse, cut silently, or accept and then misbehave
     """
     vm = complete(params)
@@ -83,6 +81,7 @@ def complete(params):
     """As :func:`define`, for somebody who looks for what stands twice in more than one VM."""
     name = params["name"]
     home = directory(name)
+    identity = vm_identity.identity(params["fleet"], params["host"] or "", name)
     if not re.match(r"(pc|q35)(-[A-Za-z0-9.-]+)?\Z", params["machine"]):
         raise PtnetError("machine type %s is not known here" % params["machine"],
                          expected="pc, q35, or a version of one, such as pc-i440fx-10.1")
@@ -105,20 +104,23 @@ def complete(params):
                                        "append", "stop_timeout", "allow_management")}
     run = "%s/%s%s" % (RUN_DIRECTORY, UNIT_PREFIX, name)
     vm.update(
-        unit="%s%s.service" % (UNIT_PREFIX, name), user=user(name), group=user(name), directory=home, run=run,
+        identity=identity, unit="%s%s.service" % (UNIT_PREFIX, name), user=user(name), group=user(name),
+        directory=home, run=run,
         console=home + "/console.log", console_socket=run + "/console.sock", qmp=run + "/qmp.sock",
         log=home + "/qemu.log",
         firmware={"variables": home + "/uefi-vars.fd"} if params["firmware"] == "uefi" else None,
         disks=[_disk(disk, home) for disk in _at_most(params["disks"], MAX_DISKS, "disks")],
-        ports=[_port(port, index, name) for index, port in enumerate(_at_most(params["ports"], MAX_PORTS, "ports"))],
-        management=_management(params["management"], name))
+        ports=[_port(port, index, identity)
+               for index, port in enumerate(_at_most(params["ports"], MAX_PORTS, "ports"))],
+        management=_management(params["management"], identity))
     return vm
 
 
-def _port(port, index, name):
+def _port(port, index, identity):
     ifname = names.qemu_ifname(port["port"])
-    owner = "port %s of VM %s" % (port["port"], name)
-    return dict(port, ifname=ifname, id="d%d" % index, mac=mac.check(port["mac"] or mac.derive(name, ifname), owner))
+    owner = "port %s of VM %s" % (port["port"], identity.name)
+    return dict(port, ifname=ifname, id="d%d" % index,
+                mac=mac.check(port["mac"] or mac.derive(*identity, ifname), owner))
 
 
 def _disk(disk, home):
@@ -147,9 +149,10 @@ def _disk(disk, home):
     return dict(disk, path=path)
 
 
-def _management(management, name):
+def _management(management, identity):
     if management is None:
         return None
+    name = identity.name
     for forward in management["forwards"]:
         try:
             ipaddress.IPv4Address(forward["host_address"])
@@ -160,7 +163,7 @@ def _management(management, name):
             if not 1 <= forward[end] <= 65535:
                 raise PtnetError("%s of a forward of VM %s is no TCP port" % (end, name), found=forward[end],
                                  expected="1 to 65535")
-    address = management["mac"] or mac.derive(name, "management")
+    address = management["mac"] or mac.derive(*identity, "management")
     run = "%s/%s%s" % (RUN_DIRECTORY, NETWORK_PREFIX, name)
     return {"forwards": management["forwards"], "mac": mac.check(address, "the management NIC of VM %s" % name),
             "backend": management["backend"], "unit": "%s%s.service" % (NETWORK_PREFIX, name), "directory": run,

@@ -10,6 +10,8 @@ from ..ptnet.options import PORT, SERVED, STATES
 
 PTNET_VM = {
     "name": {"type": "str", "required": True},
+    "host": {"type": "str"},
+    "fleet": {"type": "str", "default": ""},
     "state": {"type": "str", "choices": STATES, "default": "started"},
     "hypervisor": {"type": "str", "choices": ["auto", "distribution", "fork"], "default": "auto"},
     "binary": {"type": "path"},

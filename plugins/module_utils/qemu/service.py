@@ -34,7 +34,7 @@ def act(params, check_mode):
     name = params["name"]
     if params["state"] == "absent":
         return _absent(name, params["allow_removal"], check_mode)
-    vm = definition.define(params)
+    vm = definition.define(dict(params, host=params["host"] or os.uname().nodename))
     # Whatever it does now: once it runs it takes its NICs, and where it is enabled at each boot.
     guard.refuse_opening("VM " + name, [port["ifname"] for port in vm["ports"]], platform().management,
                          vm["allow_management"], "vms_allow_management")
@@ -55,7 +55,8 @@ def act(params, check_mode):
         if {"start", "stop"} & set(decided.steps) and (have["power"] == "running") != decided.running:
             raise service.failure("systemd says %s" % have["power"])
     return dict(
-        decided.change.result(), name=name, state="running" if decided.running else "stopped",
+        decided.change.result(), name=name, uuid=vm["identity"].uuid(),
+        state="running" if decided.running else "stopped",
         running=decided.running, pid=have["pid"] if decided.running else None, unit=vm["unit"], user=vm["user"],
         hypervisor=hypervisor.NAME, hypervisor_reason=reason,
         console=vm["console"], console_socket=vm["console_socket"], qmp=vm["qmp"], log=vm["log"],

@@ -23,8 +23,8 @@ from .processes import Processes, dying, of_kernel
 # This file and all that it imports, below module_utils.
 SOURCES = ("doubles", "errors", "files", "limits", "mac", "netmap.abi", "netmap.device", "netmap.forbidden",
            "netmap.names", "netmap.opened", "netmap.opening", "netmap.libnetmap", "netmap.lock", "places",
-           "ptnet.layout", "qemu.definition", "watch.descriptors", "watch.logs", "watch.main", "watch.processes",
-           "watch.rescue")
+           "ptnet.layout", "qemu.definition", "vm_identity", "watch.descriptors", "watch.logs", "watch.main",
+           "watch.processes", "watch.rescue")
 # Seconds. A port that its owner closes is busy for one tick longer where duplicates are kept.
 TICK = 0.5
 SCAN = 2

@@ -11,7 +11,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import definiti
 
 
 def params(*ports, **more):
-    return dict({"name": "web", "group": "kvm", "memory": 512,
+    return dict({"name": "web", "host": None, "group": "kvm", "memory": 512,
                  "ports": [{"port": port, "mac": None} for port in ports]}, **more)
 
 

@@ -62,8 +62,8 @@ class FakeHost:
 
 PORTS = [{"id": "d0", "ifname": "vale1:web", "mac": "02:00:00:00:00:07", "mode": "automatic", "pause": 20,
           "registers": "memory", "pci_ids": "qemu"}]
-PARAMS = {"name": "web", "state": "started", "group": "root", "memory": 512, "enabled": True, "allow_restart": False,
-          "allow_management": False,
+PARAMS = {"name": "web", "host": None, "state": "started", "group": "root", "memory": 512, "enabled": True,
+          "allow_restart": False, "allow_management": False,
           "ports": [{"port": "vale1:web", "mac": "02:00:00:00:00:07", "mode": "automatic", "pause": 20,
                      "registers": "memory", "pci_ids": "qemu"}]}
 
@@ -201,3 +201,9 @@ def test_the_process_of_a_vm_is_left_alone(host):
     host.text = unit.text("web", PORTS, grp.getgrgid(0).gr_name, "/usr/bin/python3", vm="ptnet-vm-web.service")
     with pytest.raises(PtnetError, match="belongs to a VM"):
         service.act(PARAMS, False)
+
+
+def test_ports_of_one_name_on_two_hosts_have_two_addresses(host):
+    asked = dict(PARAMS, ports=[dict(PARAMS["ports"][0], mac=None)])
+    found = [service.act(dict(asked, host=name), True)["ports"][0]["mac"] for name in ("hv1", "hv2", "hv1")]
+    assert found[0] == found[2] != found[1]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.netmap.ptnet.plugins.module_utils import mac
+from ansible_collections.netmap.ptnet.plugins.module_utils import mac, vm_identity
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import argv, definition, distribution, fork, messages
 from hypothesis import given
@@ -39,7 +39,7 @@ def test_the_guest_sees_the_same_machine_on_both(kind):
         "logfile=/var/lib/netmap-ptnet/vms/fw/console.log,logappend=on"]
     assert values(words, "-qmp") == ["unix:/run/ptnet-vm-fw/qmp.sock,server=on,wait=off"]
     assert values(words, "-device") == [
-        "virtio-net-pci,netdev=management,mac=%s,romfile=,addr=0x2" % mac.derive("fw", "management"),
+        "virtio-net-pci,netdev=management,mac=%s,romfile=,addr=0x2" % mac.derive("", "hv1", "fw", "management"),
         "virtio-blk-pci,drive=disk0,addr=0x3", "virtio-blk-pci,drive=disk1,addr=0x4"]
     assert (values(words, "-cpu"), values(words, "-smp")) == (["host"], ["1"])
 
@@ -103,6 +103,27 @@ def test_derived_addresses_are_stable_local_and_unicast(vm, name):
     derived = mac.derive(vm, name)
     assert derived == mac.derive(vm, name) == mac.check(derived, "x")
     assert int(derived[:2], 16) & 3 == 2
+
+
+@pytest.mark.parametrize("other", [{"host": "hv2.example.org"}, {"fleet": "lab2"}, {"name": "fx"}])
+def test_vms_of_one_name_on_two_hosts_share_no_address_and_are_told_apart_by_their_guests(other):
+    both = [definition.define(params(ports=[port("vale1:1")], management=management(), **more)) for more in ({}, other)]
+    for one, two in zip(*[(vm["ports"][0]["mac"], vm["management"]["mac"], vm["identity"].uuid()) for vm in both]):
+        assert one != two
+
+
+@pytest.mark.parametrize("kind", [distribution.Distribution, fork.Fork])
+def test_the_guest_reads_who_it_is(kind):
+    (value,) = values(vector(kind, host="hv1,serial=x.example.org"), "-smbios")
+    wanted = vm_identity.Identity("", "hv1,serial=x.example.org", "fw")
+    assert value == "type=1,uuid=%s,serial=hv1?serial?x.example.org/fw" % wanted.uuid()
+    assert vm_identity.stranger(vm_identity.answers("uuid=" + wanted.uuid()), wanted) is None
+
+
+@pytest.mark.parametrize("more", [{"host": "h\n"}, {"host": "h" * 256}, {"fleet": "a\0b"}])
+def test_a_host_that_is_no_line_of_text_is_refused(more):
+    with pytest.raises(PtnetError, match="of VM fw is not usable"):
+        definition.define(params(**more))
 
 
 def test_drift_names_the_options_that_differ():

@@ -25,7 +25,7 @@ def test_each_port_has_its_netdev_device_and_slot_in_the_declared_order():
         "netmap,id=d0,ifname=vale1:10,passthrough=on,klooptx=on,klooprx=on",
         "netmap,id=d1,ifname=p0{1,passthrough=on,klooptx=on,klooprx=off"]
     first, second = (device for device in values(words, "-device") if device.startswith("ptnet-pci"))
-    assert first == "ptnet-pci,netdev=d0,mac=%s,addr=0x10" % mac.derive("fw", "vale1:10")
+    assert first == "ptnet-pci,netdev=d0,mac=%s,addr=0x10" % mac.derive("", "hv1", "fw", "vale1:10")
     assert second == "ptnet-pci,netdev=d1,mac=52:54:00:aa:00:01,addr=0x11"
 
 

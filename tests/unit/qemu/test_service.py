@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import tempfile
 from types import SimpleNamespace
@@ -155,6 +156,35 @@ def test_drift_of_a_running_vm_is_reported_then_healed_with_consent(host, params
     assert (healed["changed"], healed["restart_wanted"], healed["drift"]) == (True, False, {})
     assert host.done() == ["stop", "reset-failed", "stop", "reset-failed", "start"]
     assert not service.act(params, False)["changed"]
+
+
+def test_a_vm_of_an_earlier_version_keeps_its_addresses_until_a_restart_is_allowed(host, params):
+    service.act(params, False)
+    path = os.path.join(host.units, VM)
+    before = host.file(VM)
+    # Its command line had no identity, and addresses without the host's name.
+    old = re.sub(r" \\\n +-smbios [^ \n]*", "", before.replace("mac=02:", "mac=06:"))
+    assert "-smbios" not in old
+    assert old != before.replace("mac=02:", "mac=06:")
+    with open(path, "w") as stream:
+        stream.write(old)
+    host.run(["systemctl", "daemon-reload"])
+    host.known[VM].start()
+    running = host.running(4711)
+    host.done()
+    waits = service.act(params, False)
+    assert (waits["changed"], waits["restart_wanted"], host.done()) == (True, True, ["daemon-reload"])
+    assert any(option.startswith("-smbios type=1,uuid=") for option in waits["drift"]["wanted"])
+    assert host.running(4711) == running
+
+
+def test_the_host_is_its_own_name_unless_the_fleet_calls_it_otherwise(host, params, monkeypatch):
+    here = os.uname()
+    monkeypatch.setattr(service.os, "uname", lambda: os.uname_result((here[0], "hv7", *here[2:])))
+    found = [service.act(dict(params, host=name), True) for name in (None, "hv7", "hv7.example.org")]
+    assert found[0] == found[1]
+    assert found[1]["uuid"] != found[2]["uuid"]
+    assert found[1]["ports"] != found[2]["ports"]
 
 
 def test_stopped_and_present(host, params):

@@ -32,7 +32,8 @@ def management(*forwards, **more):
 
 def params(**more):
     return dict({
-        "name": "fw", "state": "started", "hypervisor": "auto", "binary": None, "memory": 512, "cpus": 1,
+        "name": "fw", "host": "hv1", "fleet": "", "state": "started", "hypervisor": "auto", "binary": None,
+        "memory": 512, "cpus": 1,
         "machine": "pc", "firmware": "bios", "cpu": "host", "accelerator": "kvm",
         "disks": [disk("root.qcow2", size="1G")], "kernel": None, "initrd": None, "append": None, "ports": [],
         "management": None, "enabled": True, "allow_restart": False, "allow_management": False, "allow_removal": False,
