@@ -50,37 +50,37 @@ def parameter(name):
 def each_once():
     failed = []
 
-    def forbidden(row, action):
+    def forbidden(key, action):
         before = int(parameter("forbidden_calls"))
         answer = action()
         counted, last = int(parameter("forbidden_calls")) - before, parameter("forbidden_last")
-        good = counted == 1 and last.startswith("row %d:" % row) and answer not in ("ok", None)
-        print("row %d: %s, counted %d, %s" % (row, answer, counted, last))
+        good = counted == 1 and last.startswith(key + ":") and answer not in ("ok", None)
+        print("%s: %s, counted %d, %s" % (key, answer, counted, last))
         if not good:
-            failed.append(row)
+            failed.append(key)
 
     ip("link", "add", "fba", "type", "veth", "peer", "name", "fbb")
     once(NEWIF, "fb0")
     once(ATTACH, "vale1:fba", mode=NIC_SW)
     for reqtype in (REGISTER, INFO, ATTACH, DETACH, HDR_SET, HDR_GET, POLL_ON, POLL_OFF, POOLS):
-        forbidden(1, lambda reqtype=reqtype: once(reqtype, "vale1:fba^", mode=ALL)[0])
-    forbidden(2, lambda: once(LIST, port_idx=2 ** 31)[0])
+        forbidden("host-entry", lambda reqtype=reqtype: once(reqtype, "vale1:fba^", mode=ALL)[0])
+    forbidden("list-index", lambda: once(LIST, port_idx=2 ** 31)[0])
     with Node() as holder:
         holder.ask(REGISTER, "fb0", mode=ALL)
-        forbidden(4, lambda: once(ATTACH, "vale1:fb0", mode=ALL)[0])
+        forbidden("attach-open", lambda: once(ATTACH, "vale1:fb0", mode=ALL)[0])
     once(ATTACH, "vale1:fb0", mode=ALL)
     for name in ("fb0", "vale1:fb0"):
-        forbidden(3, lambda name=name: once(INFO, name)[0])
-        forbidden(3, lambda name=name: once(REGISTER, name, mode=ALL)[0])
-    forbidden(7, lambda: once(ATTACH, "vale2:fb0", mode=ALL)[0])
+        forbidden("query-attached", lambda name=name: once(INFO, name)[0])
+        forbidden("query-attached", lambda name=name: once(REGISTER, name, mode=ALL)[0])
+    forbidden("two-switches", lambda: once(ATTACH, "vale2:fb0", mode=ALL)[0])
     once(DETACH, "vale1:fb0")
-    forbidden(9, lambda: once(INFO, "fbb")[0])
-    forbidden(8, lambda: "deleted" if ip("link", "del", "fba") == 0 else "ok")
+    forbidden("adapter-flap", lambda: once(INFO, "fbb")[0])
+    forbidden("unlink-attached", lambda: "deleted" if ip("link", "del", "fba") == 0 else "ok")
     before = int(parameter("forbidden_calls"))
     race("fb1")
-    print("row 5: counted %d, %s" % (int(parameter("forbidden_calls")) - before, parameter("forbidden_last")))
+    print("unlocked: counted %d, %s" % (int(parameter("forbidden_calls")) - before, parameter("forbidden_last")))
     if int(parameter("forbidden_calls")) == before:
-        failed.append(5)
+        failed.append("unlocked")
     print("after: detach %s, delif %s, references %d" % (
         once(DETACH, "vale1:fba")[0], once(DELIF, "fb0")[0], references()))
     return failed
@@ -165,4 +165,4 @@ if __name__ == "__main__":
     else:
         wrong = each_once()
     if wrong:
-        sys.exit("not counted: rows %s" % wrong)
+        sys.exit("not counted: %s" % wrong)

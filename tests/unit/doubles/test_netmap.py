@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+import re
 import subprocess
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.build.netmap import Netmap
-from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import abi
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import abi, forbidden
 from ansible_collections.netmap.ptnet.plugins.modules.netmap_build import ARGUMENT_SPEC
 
 DOUBLES = pathlib.Path(__file__).parents[2] / "doubles"
@@ -56,10 +57,42 @@ def test_another_vermagic_can_be_ordered(recipe, tmp_path):
     assert "VERMAGIC := 5.10.0-0-amd64 SMP\n" in (tmp_path / "Makefile").read_text()
 
 
+def load(name):
+    """A program of the doubles, as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOUBLES / (name + ".py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_double_s_tables_are_those_of_the_collection():
+    header = load("header")
+    assert header.PATH.read_text() == header.text(), "run tests/doubles/header.py"
+
+
+def test_the_double_counts_by_the_keys_of_the_collection():
+    """Each key that its sources use is described, and made by the program that tries them."""
+    sources = "".join(path.read_text() for path in (DOUBLES / "netmap/linux").glob("*.c"))
+    used = {row[3:].lower().replace("_", "-") for row in re.findall(r"nd_forbid\((\w+),", sources)}
+    described = re.findall(r"^\| `([a-z-]+)` \|", (DOUBLES / "netmap/README.md").read_text(), re.MULTILINE)
+    assert set(described) == used < set(forbidden.TABLE)
+    tried = set(re.findall(r'forbidden\("([a-z-]+)",', (DOUBLES / "forbidden.py").read_text()))
+    # Two at once are a race, and a namespace ends by other means.
+    assert tried == used - {"unlocked", "namespace-end"}
+
+
+def test_requests_have_the_numbers_of_the_collection():
+    text = (DOUBLES / "netmap/sys/net/netmap.h").read_text()
+    found = {name.replace("VALE_POLLING", "POLLING"): int(number)
+             for name, number in re.findall(r"NETMAP_REQ_(\w+) = (\d+)", text)}
+    assert found == {name: getattr(abi, name) for name in found}
+    assert set(found.values()) == set(abi.BODY)
+    for name, number in (("NETMAP_API", abi.VERSION), ("NETMAP_REQ_IFNAMSIZ", abi.NAME_SIZE)):
+        assert "#define %s %d\n" % (name, number) in text
+
+
 def test_the_conformance_table_packs_as_the_collection_does():
-    spec = importlib.util.spec_from_file_location("conformance", DOUBLES / "conformance.py")
-    conformance = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(conformance)
+    conformance = load("conformance")
     for reqtype, (layout, fields) in abi.BODY.items():
         # The double lends no thread: it has no datapath.
         if layout is not None and reqtype != abi.SYNC_KLOOP_START:

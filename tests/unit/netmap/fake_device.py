@@ -15,17 +15,24 @@ import fcntl
 import os
 import struct
 
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import abi, forbidden
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.parameters import (
+    PARAMETERS,
+    RINGS_MAX,
+    SLOTS_DEFAULT,
+    SLOTS_MAX,
+)
+
 SIZES = {2: 32, 3: 64, 4: 8, 5: 8, 6: 8, 7: 8, 8: 16, 9: 0, 10: 16, 11: 16}
 NAMES = {2: "INFO", 3: "ATTACH", 4: "DETACH", 5: "LIST", 6: "HDR_SET", 7: "HDR_GET", 8: "NEWIF", 9: "DELIF",
          10: "POLL", 11: "STOP"}
 CHANGES = (3, 4, 6, 8, 9, 10, 11)
-PORTS = 254
 
 
 class FakeNetmap:
     """The machine: interfaces and their drivers, persistent ports, switches."""
 
-    def __init__(self, nics=(), max_bridges=8, lock=None):
+    def __init__(self, nics=(), max_bridges=PARAMETERS["max_bridges"].default, lock=None):
         self.mtus = {}
         self.drivers = dict.fromkeys(nics, "veth")
         self.persistent = {}
@@ -52,7 +59,7 @@ class FakeNetmap:
 
     def frame_limits(self, name):
         """MTU of an interface, and the size of a buffer."""
-        return self.mtus.get(name, 1500), 2048
+        return self.mtus.get(name, 1500), PARAMETERS["buf_size"].default
 
     def driver_of(self, name):
         return self.drivers.get(name)
@@ -83,7 +90,8 @@ class FakeNetmap:
 
     def make_persistent(self, name, **shape):
         self.drivers[name] = ""
-        self.persistent[name] = dict({"tx_slots": 1024, "rx_slots": 1024, "tx_rings": 1, "rx_rings": 1}, **shape)
+        self.persistent[name] = dict(
+            {"tx_slots": SLOTS_DEFAULT, "rx_slots": SLOTS_DEFAULT, "tx_rings": 1, "rx_rings": 1}, **shape)
 
     def attach_by_hand(self, name, host_stack=False):
         assert self._attach(name, 3 if host_stack else 1) == 0
@@ -121,38 +129,38 @@ class FakeNetmap:
         return 0
 
     def _watch(self, reqtype, name, body):
-        def forbid(why):
-            self.forbidden.append("%s %s: %s" % (NAMES[reqtype], name, why))
+        def forbid(key):
+            self.forbidden.append("%s %s: %s" % (NAMES[reqtype], name, forbidden.TABLE[key].effect))
 
         if reqtype == 5:
             if struct.unpack_from("<I", body, 4)[0] >= 2**31:
-                forbid("oops")
+                forbid("list-index")
             return
         interface = name.split(":")[-1]
         if "^" in name:
-            forbid("NULL dereference")
+            forbid("host-entry")
         if reqtype == 7:
             interface = name.split("{")[0].split("}")[0]
         if reqtype in (2, 7) and ":" not in name and self.drivers.get(interface):
-            forbid("emulated adapter made and destroyed")
+            forbid("adapter-flap")
         if reqtype in (2, 6, 7) and self._find(interface) and (reqtype == 2 or not self.drivers.get(interface)):
-            forbid("query of an attached port")
+            forbid("query-attached")
             if interface in self.persistent and reqtype == 2:
                 self._wedge(interface, "INFO")
         if reqtype == 3 and interface in self.persistent and (interface in self.opened or self.pipes.get(interface)):
-            forbid("attach of an open persistent port")
+            forbid("attach-open")
         if reqtype == 3 and interface in self.persistent and self._find(interface):
-            forbid("one port on two switches")
+            forbid("two-switches")
         if reqtype == 4 and interface in self.half_attached:
-            forbid("detach after a half-done attach")
+            forbid("detach-unproven")
         if any(port[0] == interface for port in self._find(interface)):
-            forbid("touched a stuck port")
+            forbid("renamed")
         if reqtype == 8 and struct.unpack_from("<H", body, 12)[0] not in {0} | self.asked:
-            forbid("a region that was not asked first")
+            forbid("region")
         if reqtype == 10:
             self._watch_polling(interface, body, forbid)
         if reqtype in CHANGES and not self.locked():
-            forbid("change without the lock")
+            forbid("unlocked")
 
     def locked(self):
         """Whether somebody holds the lock, or nobody was told of one."""
@@ -171,9 +179,9 @@ class FakeNetmap:
         mode, first, count = struct.unpack_from("<III", body)
         receive, transmit = self.rings.get(interface, (1, 1))
         if not set(range(first, first + count)) <= set(self.online):
-            forbid("a thread on a CPU that is not there")
+            forbid("polling-cpu")
         if transmit > receive or (mode == 2 and first + count > receive):
-            forbid("polling beyond the rings")
+            forbid("polling-rings")
 
     def _wedge(self, interface, _why):
         for bridge in self.bridges:
@@ -194,7 +202,7 @@ class FakeNetmap:
 
     @staticmethod
     def _free(bridge):
-        return next(index for index in range(PORTS) if index not in bridge)
+        return next(index for index in range(abi.BRIDGE_PORTS) if index not in bridge)
 
     def _list(self, name, body, header):
         assert name == ""
@@ -217,7 +225,7 @@ class FakeNetmap:
         if self._find(interface) or (interface in self.busy and not held):
             return errno.EBUSY
         bridge = self._bridge(name, create=True)
-        if bridge is None or len(bridge) + 2 >= PORTS:
+        if bridge is None or len(bridge) + 2 >= abi.BRIDGE_PORTS:
             return errno.ENOMEM
         bridge[self._free(bridge)] = [name, "nic", interface]
         if mode == 3 and interface not in self.persistent:
@@ -242,13 +250,13 @@ class FakeNetmap:
     def _newif(self, name, body, _header):
         if name in self.drivers:
             return errno.EEXIST
-        if name.startswith("vale") or not 0 < len(name) <= 15 or set(name) & set("/: %"):
+        if name.startswith("vale") or not 0 < len(name) < abi.IFNAMSIZ or set(name) & set("/: %"):
             return errno.EINVAL
         values = struct.unpack("<IIHHH2x", bytes(body))
         if values[4] and values[4] not in self.regions:
             return errno.EINVAL
-        limits = (4096, 4096, 16, 16)
-        defaults = (1024, 1024, 1, 1)
+        limits = (SLOTS_MAX, SLOTS_MAX, RINGS_MAX, RINGS_MAX)
+        defaults = (SLOTS_DEFAULT, SLOTS_DEFAULT, 1, 1)
         granted = [min(value or default, most) for value, default, most in zip(values, defaults, limits)]
         region = values[4] or max(self.regions) + 1
         self.regions.add(region)

@@ -181,7 +181,7 @@ static int nd_serve_alone(struct nd_file *file, struct nd_request *rq, union nd_
 		spin_unlock(&nd_changes_lock);
 	}
 	if (clash) {
-		nd_forbid(5, "two changes of %s at once", change.port);
+		nd_forbid(ND_UNLOCKED, "two changes of %s at once", change.port);
 		error = -EBUSY;
 	} else {
 		mutex_lock(&nd_lock);

@@ -10,14 +10,10 @@
 #include <linux/netdevice.h>
 #include <net/net_namespace.h>
 #include <net/netmap.h>
+#include "tables.h"
 
-#define ND_PORTS 254		/* entries of a switch; two stay free */
 #define ND_NO_PORT 255
-#define ND_SWITCHES_MAX 900	/* more did not load */
-#define ND_RINGS_MAX 16
 #define ND_PIPE_RINGS_MAX 256
-#define ND_SLOTS 1024
-#define ND_SLOTS_MAX 4096
 #define ND_FRAME_MAX 32768	/* what an emulated adapter takes; a larger MTU is refused */
 
 enum { ND_IF, ND_RING, ND_BUF, ND_POOLS };
@@ -99,7 +95,7 @@ extern int nd_curr_num[ND_POOLS], nd_curr_size[ND_POOLS];
 extern int nd_admode, nd_generic_ringsize, nd_generic_txqdisc, nd_ptnet_vnet_hdr, nd_abi_version, nd_fault_load;
 extern unsigned int nd_max_bridges;
 int nd_fault(u16 type);
-__printf(2, 3) int nd_forbid(int row, const char *format, ...);
+__printf(2, 3) int nd_forbid(enum nd_row row, const char *format, ...);
 
 /* memory.c */
 struct nd_region *nd_region_find(u16 id);

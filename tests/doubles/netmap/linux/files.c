@@ -141,7 +141,7 @@ int nd_register(struct nd_file *file, struct nd_request *rq)
 	if (port->busy)
 		error = -EBUSY;
 	else if (port->kind == ND_PERSISTENT && port->at)
-		error = nd_forbid(3, "register of %s, which is attached as %s", rq->name, port->name);
+		error = nd_forbid(ND_QUERY_ATTACHED, "register of %s, which is attached as %s", rq->name, port->name);
 	else if (port->header && !(reg->nr_flags & NR_ACCEPT_VNET_HDR))
 		error = -EIO;
 	else
@@ -210,7 +210,7 @@ int nd_info(struct nd_request *rq, struct nmreq_port_info_get *body)
 	if (error)
 		return error;
 	if (port->kind == ND_PERSISTENT && port->at)
-		error = nd_forbid(3, "information on %s, which is attached as %s", rq->name, port->name);
+		error = nd_forbid(ND_QUERY_ATTACHED, "information on %s, which is attached as %s", rq->name, port->name);
 	error = error ?: nd_region_ready(port->region);
 	body->nr_memsize = nd_region_bytes(port->region);
 	body->nr_mem_id = port->region->id;

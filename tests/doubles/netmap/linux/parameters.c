@@ -4,11 +4,11 @@
 #include <linux/spinlock.h>
 #include "double.h"
 
-#define ND_INT(name, value) \
-	static int nd_##name = value; \
+#define ND_INT(name) \
+	static int nd_##name = ND_DEFAULT_##name; \
 	module_param_named(name, nd_##name, int, 0644)
-#define ND_SHARED_INT(name, value) \
-	int nd_##name = value; \
+#define ND_SHARED_INT(name) \
+	int nd_##name = ND_DEFAULT_##name; \
 	module_param_named(name, nd_##name, int, 0644)
 #define ND_POOL(name, id) \
 	module_param_named(name##_num, nd_num[id], int, 0644); \
@@ -18,35 +18,40 @@
 	module_param_named(priv_##name##_num, nd_priv_num[id], int, 0644); \
 	module_param_named(priv_##name##_size, nd_priv_size[id], int, 0644)
 
-int nd_num[ND_POOLS] = {100, 200, 163840}, nd_size[ND_POOLS] = {1024, 36864, 2048};
-int nd_priv_num[ND_POOLS] = {2, 4, 4098}, nd_priv_size[ND_POOLS] = {1024, 20480, 2048};
+#define ND_DEFAULTS(prefix, what) { \
+	[ND_IF] = ND_DEFAULT_##prefix##if_##what, [ND_RING] = ND_DEFAULT_##prefix##ring_##what, \
+	[ND_BUF] = ND_DEFAULT_##prefix##buf_##what, \
+}
+
+int nd_num[ND_POOLS] = ND_DEFAULTS(, num), nd_size[ND_POOLS] = ND_DEFAULTS(, size);
+int nd_priv_num[ND_POOLS] = ND_DEFAULTS(priv_, num), nd_priv_size[ND_POOLS] = ND_DEFAULTS(priv_, size);
 int nd_curr_num[ND_POOLS], nd_curr_size[ND_POOLS];
 ND_POOL(if, ND_IF);
 ND_POOL(ring, ND_RING);
 ND_POOL(buf, ND_BUF);
 
-ND_SHARED_INT(admode, 0);
-ND_INT(generic_rings, 1);
-ND_SHARED_INT(generic_ringsize, 1024);
-ND_INT(generic_mit, 100000);
-ND_INT(generic_hwcsum, 0);
-ND_SHARED_INT(generic_txqdisc, 1);
-ND_INT(fwd, 0);
-ND_INT(bridge_batch, 1024);
-ND_INT(txsync_retry, 2);
-ND_INT(no_timestamp, 0);
-ND_INT(no_pendintr, 1);
-ND_INT(verbose, 0);
-ND_INT(default_pipes, 0);
-ND_SHARED_INT(ptnet_vnet_hdr, 1);
+ND_SHARED_INT(admode);
+ND_INT(generic_rings);
+ND_SHARED_INT(generic_ringsize);
+ND_INT(generic_mit);
+ND_INT(generic_hwcsum);
+ND_SHARED_INT(generic_txqdisc);
+ND_INT(fwd);
+ND_INT(bridge_batch);
+ND_INT(txsync_retry);
+ND_INT(no_timestamp);
+ND_INT(no_pendintr);
+ND_INT(verbose);
+ND_INT(default_pipes);
+ND_SHARED_INT(ptnet_vnet_hdr);
 #ifdef ND_WITH_SINK
-ND_INT(sink_num, 1);
-ND_INT(sink_delay_ns, 100);
+ND_INT(sink_num);
+ND_INT(sink_delay_ns);
 #endif
 
-static bool nd_ptnet_gso = true;
+static bool nd_ptnet_gso = ND_DEFAULT_ptnet_gso;
 module_param_named(ptnet_gso, nd_ptnet_gso, bool, 0644);
-unsigned int nd_max_bridges = 8;
+unsigned int nd_max_bridges = ND_DEFAULT_max_bridges;
 module_param_named(max_bridges, nd_max_bridges, uint, 0444);
 
 /* What the real one does not have: the mark, the faults, the count. */
@@ -119,12 +124,14 @@ static char nd_forbidden_last[128];
 module_param_string(forbidden_last, nd_forbidden_last, sizeof(nd_forbidden_last), 0444);
 static DEFINE_SPINLOCK(nd_forbidden_lock);
 
-/* Count and log a call that the real netmap does not survive. @row: of the table in README.md. Returns -EINVAL. */
-int nd_forbid(int row, const char *format, ...)
+static const char *const nd_rows[] = ND_ROW_KEYS;
+
+/* Count and log a call that the real netmap does not survive. Returns -EINVAL. */
+int nd_forbid(enum nd_row row, const char *format, ...)
 {
 	char text[sizeof(nd_forbidden_last)];
 	va_list arguments;
-	int length = scnprintf(text, sizeof(text), "row %d: ", row);
+	int length = scnprintf(text, sizeof(text), "%s: ", nd_rows[row]);
 
 	va_start(arguments, format);
 	vscnprintf(text + length, sizeof(text) - length, format, arguments);

@@ -109,7 +109,7 @@ static int nd_nic_new(struct nd_request *rq, struct net_device *dev, struct nd_p
 	u32 slots = nd_bound(nd_generic_ringsize, ND_SLOTS, ND_SLOTS_MAX);
 
 	if (rq->look && !native)
-		return nd_forbid(9, "request on the NIC %s, which is not in use", dev->name);
+		return nd_forbid(ND_ADAPTER_FLAP, "request on the NIC %s, which is not in use", dev->name);
 	if (!native && nd_admode == ND_ADMODE_NATIVE)
 		return -EOPNOTSUPP;
 	nic = nd_port_new(ND_NIC, dev->name);
@@ -246,7 +246,7 @@ static int nd_nic_event(struct notifier_block *block, unsigned long event, void 
 	if (found)
 		dev_put(dev);
 	if (attached)
-		nd_forbid(8, "the attached NIC %s was deleted", dev->name);
+		nd_forbid(ND_UNLINK_ATTACHED, "the attached NIC %s was deleted", dev->name);
 	return NOTIFY_DONE;
 }
 

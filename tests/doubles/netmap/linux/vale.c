@@ -178,9 +178,9 @@ static int nd_interface_join(struct nd_request *rq, struct nd_switch *at, struct
 		return error;
 	if (system->kind == ND_PERSISTENT) {
 		if (system->at)
-			error = nd_forbid(7, "%s: %s is on another switch", rq->name, dev->name);
+			error = nd_forbid(ND_TWO_SWITCHES, "%s: %s is on another switch", rq->name, dev->name);
 		else if (system->fds) {
-			nd_forbid(4, "%s: attach of a persistent port that is open", rq->name);
+			nd_forbid(ND_ATTACH_OPEN, "%s: attach of a persistent port that is open", rq->name);
 			error = -EBUSY;
 		}
 		if (error) {
@@ -219,7 +219,7 @@ int nd_vale_get(struct nd_request *rq, struct nd_port **found)
 		return rq->create ? -ENOMEM : -ENXIO;
 	port = at->active ? nd_switch_port(at, rq->name) : NULL;
 	if (port && port->kind == ND_HOST)
-		return nd_forbid(1, "request %u on the host-stack entry %s", rq->type, rq->name);
+		return nd_forbid(ND_HOST_ENTRY, "request %u on the host-stack entry %s", rq->type, rq->name);
 	if (port) {
 		port->refs++;
 		*found = port;
@@ -250,7 +250,7 @@ int nd_vale_list(struct nd_request *rq, struct nmreq_vale_list *body)
 	struct nd_port *port;
 
 	if (!rq->name[0] && j > S32_MAX)
-		return nd_forbid(2, "list from port index %u", j);
+		return nd_forbid(ND_LIST_INDEX, "list from port index %u", j);
 	if (rq->name[0]) {
 		if (strncmp(rq->name, ND_PREFIX, strlen(ND_PREFIX)))
 			return -EINVAL;
@@ -297,7 +297,7 @@ static void __net_exit nd_net_exit(struct net *net)
 			for (i = 0; at->port[at->order[i]]->kind == ND_HOST; i++)
 				;
 			port = at->port[at->order[i]];
-			nd_forbid(10, "a network namespace ended with %s on a switch", port->name);
+			nd_forbid(ND_NAMESPACE_END, "a network namespace ended with %s on a switch", port->name);
 			if (port->kind == ND_ATTACHED)
 				nd_region_close(port->region);
 			else
