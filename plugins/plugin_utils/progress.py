@@ -20,7 +20,8 @@ WIDTH = 100
 # What the controller does alone, and what starts no Python on the other side.
 NO_MODULE = frozenset((
     "add_host", "assert", "debug", "fail", "group_by", "import_role", "import_tasks", "include_role", "include_tasks",
-    "include_vars", "meta", "pause", "raw", "script", "set_fact", "set_stats", "validate_argument_spec"))
+    "include_vars", "meta", "netmap_declaration", "pause", "raw", "script", "set_fact", "set_stats",
+    "validate_argument_spec"))
 
 Running = collections.namedtuple("Running", "name host start wall")
 

@@ -1,0 +1,113 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules about ports and what they stand on. Pure. Private to netmap.ptnet."""
+
+from __future__ import annotations
+
+from ..errors import PtnetError
+from ..netmap import guard, names, opening, port_options
+from .contradiction import Place, Rule
+
+
+def _attached(host):
+    """Nobody opens what is on a switch: the module refuses it by the kernel's list, this by the declaration."""
+    entries = [names.Entry(0, "%s:%s" % (one.switch, one.name), one.switch, one.name, False, False)
+               for one in host.attached]
+    places = {one.name: one.place for one in host.parents + host.attached}
+    interfaces = {**{name: _of_host(name) for name in host.known.interfaces or ()}, **places}
+    for one in host.opened:
+        try:
+            opening.refuse_wedging([one.port.kernel_name()], entries, interfaces)
+        except PtnetError as error:
+            yield [one.place, interfaces[_interface(one.port) or _base(one.port).port]], error
+
+
+def _of_host(name):
+    return Place("the host", "interface %s" % name)
+
+
+def _base(port):
+    """The port itself, or the parent of a pipe (Interface or VALEPort)."""
+    return names.parse(port.parent) if isinstance(port, names.PipeEnd) else port
+
+
+def _interface(port):
+    """The interface that is opened (str), None for the port of a switch."""
+    base = _base(port)
+    return base.name if isinstance(base, names.Interface) else None
+
+
+def _parents(host):
+    """A pipe's parent is declared: the kernel would make one of its own for each VM that is started."""
+    # What is on a switch is told by another rule.
+    declared = {one.name for one in host.parents + host.nics + host.attached} | {
+        name for name, driver in (host.known.interfaces or {}).items() if driver}
+    for one in host.opened if host.complete else ():
+        parent = _interface(one.port) if isinstance(one.port, names.PipeEnd) else None
+        if parent is not None and parent not in declared:
+            yield [one.place, Place("ports_pipe_parents", "no %s" % parent)], PtnetError(
+                "nobody declares the parent of the pipe %s" % one.port.kernel_name(), found="no %s" % parent,
+                expected="the parent, which has the memory of its pipes",
+                remedy="add {name: %s} to ports_pipe_parents, or to netmap_nics when it is a NIC" % parent)
+    for one in host.attached if host.complete else ():
+        memory = one.options.get("memory")
+        if memory not in (None, port_options.PRIVATE, port_options.GLOBAL) and memory not in declared:
+            yield [one.place, Place("ports_pipe_parents", "no %s" % memory)], PtnetError(
+                "the memory of the port %s is that of a parent that nobody declares" % one.name, found=memory,
+                expected="private, global, or a name in ports_pipe_parents")
+
+
+def lone_ends(host):
+    """The ends of pipes whose other ends no machine has (list of Opened)."""
+    ends = {one.port: one for one in host.opened if isinstance(one.port, names.PipeEnd)}
+    return [one for port, one in ends.items() if port.peer() not in ends]
+
+
+def _pipes(host):
+    """Two ends that would meet if they had one number. One alone is legal: a program of the host has the other."""
+    alone = lone_ends(host)
+    for first in alone:
+        for second in alone:
+            if (first.port.parent == second.port.parent and (first.port.end, second.port.end) == ("{", "}")
+                    and first.machine is not second.machine):
+                yield [first.place, second.place], PtnetError(
+                    "two ends of different pipes, each without its other end",
+                    found="%s and %s" % (first.port.kernel_name(), second.port.kernel_name()),
+                    expected="%s and %s, to connect the two" % (
+                        first.port.kernel_name(), first.port.peer().kernel_name()),
+                    remedy="give both one number; where programs of the host have the other ends, use two parents")
+
+
+def _missing(host):
+    """What is neither there nor made by this declaration cannot be used."""
+    if host.known.interfaces is None:
+        return
+    made = {one.name for one in host.parents + [one for one in host.attached
+                                               if one.options["kind"] != port_options.NIC]}
+    made |= {one.options.get("peer") for one in host.attached}
+    there = Place("the host", "interfaces %s" % ", ".join(sorted(host.known.interfaces)))
+    users = [(one.place, one.name) for one in host.attached]
+    users += [(one.place, one.port.name) for one in host.opened if isinstance(one.port, names.Interface)]
+    for place, name in users:
+        if name not in made and name not in host.known.interfaces:
+            yield [place, there], PtnetError("there is no interface %s" % name,
+                                             expected="one of the host's, or one that is declared")
+
+
+def _management(host):
+    """The connection that Ansible came in by. What is on its switch already stays there, such as the host's leg."""
+    users = [(one.place, one.name, host.allow_management, "ports_allow_management") for one in host.attached
+             if (one.switch, one.name) not in host.known.attached]
+    users += [(one.place, guard.taken(one.port.kernel_name()), one.machine.options["allow_management"],
+               "vms_allow_management" if one.machine.kind == "VM" else "ports_allow_management")
+              for one in host.opened]
+    for place, name, allowed, variable in users:
+        try:
+            guard.refuse("%s is left alone" % name, name, {} if allowed else host.known.management, variable)
+        except PtnetError as error:
+            yield [place, _of_host(name)], error
+
+
+RULES = (Rule("attached", _attached), Rule("parent_undeclared", _parents), Rule("pipe_unmatched", _pipes),
+         Rule("interface_missing", _missing), Rule("management", _management))
