@@ -45,6 +45,7 @@ options:
       - V(present) defines the unit and creates the disks, and lets the machine run or not as it does now.
       - V(started) makes it run, V(stopped) makes it not run.
       - V(absent) stops it and removes the unit, the directory and the disks that this module created, and nothing else.
+        What others put in the place of such a disk stays. Where QEMU does not end, nothing is removed.
     type: str
     choices: [present, started, stopped, absent]
     default: started
@@ -109,7 +110,9 @@ options:
     suboptions:
       path:
         description:
-          - File or block device. A name without a slash is kept in the directory of the machine.
+          - File or block device. A name without a slash is kept in the directory of the machine. The names of the other
+            files there (C(console.log), C(qemu.log), C(uefi-vars.fd), C(disks.json)) and the directories of other
+            machines are refused.
           - A file that is absent is created when O(disks[].backing) or O(disks[].size) is given.
         type: path
         required: true

@@ -52,7 +52,8 @@ def decide(have, want):
     """How to get from what is to what should be.
 
     :param have: as :func:`service.read` returns it (dict)
-    :param want: state, user, argv, enabled, allow_restart, missing_disks, ``units`` (name to text, the VM's first),
+    :param want: state, user, argv, ``file`` (device and inode of QEMU, None where that says nothing), enabled,
+        allow_restart, missing_disks, ``units`` (name to text, the VM's first),
         ``helpers`` (name to argument vector, of the units beside it), ``program`` (files, path to digest) (dict)
     """
     decision = Decision()
@@ -97,6 +98,10 @@ def _drift(decision, have, want):
     decision.drift = differences(have["argv"], want["argv"])
     if decision.drift:
         decision.reasons.append("QEMU was started otherwise")
+    elif None not in (have["file"], want["file"]) and have["file"] != want["file"]:
+        decision.drift = {"running": ["%s: an older program" % want["argv"][0]],
+                          "wanted": ["%s: the program as it is" % want["argv"][0]]}
+        decision.reasons.append("%s was replaced since it was started, by an upgrade or a new build" % want["argv"][0])
     for name, argv in want["helpers"].items():
         helper = have["helpers"].get(name) or {"power": "stopped", "argv": None}
         if helper["power"] != "running":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import os
 import re
 
 from .. import limits, mac, vm_identity
@@ -22,6 +23,10 @@ NETWORK_PREFIX = "ptnet-net-"
 USER_MAX = 32
 # PCI slots 2 to 15 are left to disks, management and memory devices (see argv).
 MAX_PORTS = 16
+# What lies in the folder of a VM beside its disks. console.sock and qmp.sock were there in version 0.1.0.
+RECORD = "disks.json"
+FILES = ("console.log", "console.sock", "qmp.sock", "qemu.log", "uefi-vars.fd", RECORD)
+DRAFT = ".new"
 MAX_DISKS = 8
 _RANGES = {"memory": (limits.MEMORY_MAX, "MiB"), "cpus": (limits.CPUS_MAX, "CPUs"), "timeout": (86400, "seconds"),
            "stop_timeout": (86400, "seconds")}
@@ -129,6 +134,7 @@ def _disk(disk, home):
         raise PtnetError("the path of a disk is neither absolute nor a plain file name", found=disk["path"],
                          expected="/an/absolute/path, or a name that is kept in %s" % home)
     _absolute(path, "path")
+    _refuse_place(path, home)
     _absolute(disk["backing"], "backing")
     if disk["serial"] and not re.match(r"[A-Za-z0-9_.-]{1,20}\Z", disk["serial"]):
         raise PtnetError("the serial of disk %s does not fit virtio-blk" % path, found=disk["serial"],
@@ -147,6 +153,25 @@ def _disk(disk, home):
         if disk["backing"] == path:
             raise PtnetError("disk %s is its own backing file" % path)
     return dict(disk, path=path)
+
+
+def _refuse_place(path, home):
+    """Refuse a disk where this collection keeps something else.
+
+    :param path: of the disk, absolute (str)
+    :param home: the folder of its VM (str)
+    :raises PtnetError: it has . or .. in it, is a file of the VM itself, or lies with another VM
+    """
+    if os.path.normpath(path) != path:
+        raise PtnetError("the path of a disk is not the shortest one", found=path,
+                         expected="a file's name, or an absolute path without . and .. and double slashes")
+    folder, name = os.path.split(path)
+    if folder == home and (name in FILES or name.endswith(DRAFT)):
+        raise PtnetError("disk %s has the name of another file of the VM" % path, found=name,
+                         expected="none of %s, and no name that ends in %s" % (", ".join(FILES), DRAFT))
+    if (path + "/").startswith(STATE_DIRECTORY + "/") and not path.startswith(home + "/"):
+        raise PtnetError("disk %s lies where this collection keeps the files of VMs" % path,
+                         expected="a name without a slash, which is kept in %s, or a path elsewhere" % home)
 
 
 def _management(management, identity):

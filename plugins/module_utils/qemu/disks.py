@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import struct
 
 from .. import command, files
 from ..errors import PtnetError
+from .definition import DRAFT, RECORD
 
-RECORD = "disks.json"
 TIMEOUT = 600
 
 
@@ -52,35 +51,59 @@ def refuse_absent(vm):
 
 def ours(vm):
     """The disks of a VM that we made, or will make (list of paths): those that its user is given."""
-    made = set(_record(vm["directory"])) | set(missing(vm))
-    return [disk["path"] for disk in vm["disks"] if disk["path"] in made]
+    known = set(made(vm["directory"])) | set(missing(vm))
+    return [disk["path"] for disk in vm["disks"] if disk["path"] in known]
 
 
 def create(vm):
-    """Create the missing disks and remember them; half-made ones have another name until they are whole."""
+    """Create the missing disks and remember them; half-made ones have another name until they are whole.
+
+    :raises PtnetError: a disk cannot be made, and then nothing is left of it
+    """
     wanted = missing(vm)
-    record = _record(vm["directory"])
-    _save(vm["directory"], record + [path for path in wanted if path not in record])
     for disk in vm["disks"]:
         if disk["path"] in wanted:
+            draft = _claim(vm["directory"], disk["path"])
             argv = ["qemu-img", "create", "-q", "-f", disk["format"]]
             if disk["backing"]:
                 argv += ["-b", disk["backing"], "-F", disk["backing_format"]]
-            command.run([*argv, disk["path"] + ".new", *([disk["size"]] if disk["size"] else [])], TIMEOUT,
-                        remedy="install qemu-img (Debian: qemu-utils), check the image and the free space")
-            files.rename(disk["path"] + ".new", disk["path"])
+            try:
+                command.run([*argv, draft, *([disk["size"]] if disk["size"] else [])], TIMEOUT,
+                            remedy="install qemu-img (Debian: qemu-utils), check the image and the free space")
+            except PtnetError:
+                os.unlink(draft)
+                _remember(vm["directory"], disk["path"], forget=True)
+                raise
+            files.rename(draft, disk["path"])
+
+
+def _claim(directory, path):
+    """Make the file that will be a disk, and remember that it is ours, before anything is in it (path).
+
+    :raises PtnetError: a file of others has its name
+    """
+    draft = path + DRAFT
+    if os.path.lexists(draft):
+        # An empty one may have been made by us just before we were ended.
+        if os.lstat(draft).st_size and not _is_ours(draft, _record(directory).get(path, 0)):
+            raise PtnetError("disk %s cannot be made" % path, found="%s, which is none of ours" % draft,
+                             expected="no such file", remedy="move it away")
+        os.unlink(draft)
+    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    _remember(directory, path)
+    return draft
 
 
 def made(directory):
     """The disks that :func:`create` made for the VM of this directory and that are still there (list of paths)."""
-    return [path for path in _record(directory) if os.path.exists(path)]
+    return [path for path, inode in _record(directory).items() if _is_ours(path, inode)]
 
 
 def remove(directory):
-    """Remove the disks that :func:`create` made for the VM of this directory."""
-    for path in _record(directory):
-        for name in (path, path + ".new"):
-            with contextlib.suppress(FileNotFoundError):
+    """Remove the disks that :func:`create` made for the VM of this directory; what others put in their place stays."""
+    for path, inode in _record(directory).items():
+        for name in (path, path + DRAFT):
+            if _is_ours(name, inode):
                 os.unlink(name)
 
 
@@ -94,14 +117,29 @@ def backing(path):
         return stream.read(size).decode("utf-8", "replace")
 
 
+def _is_ours(path, inode):
+    """Whether a file is the one that was made (bool).
+
+    :param inode: its number, which a rename keeps; None where version 0.1.0 made it, which noted the path alone (int)
+    """
+    try:
+        return inode in (os.lstat(path).st_ino, None)
+    except FileNotFoundError:
+        return False
+
+
 def _record(directory):
+    """What we made: path to inode, None where that is not known (dict)."""
     try:
         with open(os.path.join(directory, RECORD), encoding="utf-8") as stream:
-            return json.load(stream)
+            known = json.load(stream)
     except FileNotFoundError:
-        return []
+        return {}
+    return known if isinstance(known, dict) else dict.fromkeys(known)
 
 
-def _save(directory, paths):
-    path = os.path.join(directory, RECORD)
-    files.replace(path, json.dumps(paths))
+def _remember(directory, path, forget=False):
+    known = {other: inode for other, inode in _record(directory).items() if other != path}
+    if not forget:
+        known[path] = os.lstat(path + DRAFT).st_ino
+    files.replace(os.path.join(directory, RECORD), json.dumps(known))

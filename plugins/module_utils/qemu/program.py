@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 
@@ -29,6 +30,14 @@ class Program:
     def there(self):
         """Whether there is such a file (bool)."""
         return os.path.exists(self.path)
+
+    @property
+    def file(self):
+        """Device and inode (pair of int); None when it is not there, and of a script, which runs as its interpreter."""
+        with contextlib.suppress(OSError), open(self.path, "rb") as stream:
+            found = os.fstat(stream.fileno())
+            return None if stream.read(2) == b"#!" else (found.st_dev, found.st_ino)
+        return None
 
     @property
     def version(self):

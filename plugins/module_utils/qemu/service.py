@@ -25,8 +25,6 @@ from . import choice, decision, definition, disks, firmware, messages, network, 
 
 STEP = 0.2
 QMP_TIMEOUT = 5
-# console.sock and qmp.sock were here in version 0.1.0.
-FILES = ("console.log", "console.sock", "qmp.sock", "qemu.log", "uefi-vars.fd", disks.RECORD)
 
 
 def act(params, check_mode):
@@ -85,8 +83,8 @@ def _refuse_process(name, have):
 
 
 def read(name, program=()):
-    """What is there of a VM (dict): power, reload_needed, enabled, pid, argv, status, files, units (name to text),
-    helpers (name to what runs of it), user, program (path to digest), program_changed (seconds since the epoch).
+    """What is there of a VM (dict): power, reload_needed, enabled, pid, argv, status, file, files, units (name to
+    text), helpers (name to what runs of it), user, program (path to digest), program_changed (seconds since the epoch).
 
     ``power`` is running, stopped, or restarting when systemd waits to try again.
 
@@ -101,12 +99,12 @@ def read(name, program=()):
         # An operator may be connected to the socket, which serves one client: then the status stays unknown.
         with contextlib.suppress(PtnetError):
             status = qmp.status(_control(name, home), QMP_TIMEOUT)
-    have = {key: found[main][key] for key in ("power", "result", "enabled", "pid", "argv")}
+    have = {key: found[main][key] for key in ("power", "result", "enabled", "pid", "argv", "file")}
     have.update(
         status=status, reload_needed=any(one["reload_needed"] for one in found.values()),
         units={one: found[one]["text"] for one in found if found[one]["text"]},
         helpers={one: found[one] for one in helpers},
-        files=[entry for entry in FILES if os.path.lexists(os.path.join(home, entry))],
+        files=[entry for entry in definition.FILES if os.path.lexists(os.path.join(home, entry))],
         user=definition.user(name) if users.there(definition.user(name)) else None,
         program={path: _digest(content) for path in program for content in [_content(path)] if content is not None},
         program_changed=supervisor.changed(program))
@@ -139,6 +137,7 @@ class Service:
         return {
             "state": params["state"], "enabled": params["enabled"], "allow_restart": params["allow_restart"],
             "user": self._vm["user"], "argv": self._argv, "units": self._units,
+            "file": self._hypervisor.program.file,
             "helpers": {helper["name"]: helper["argv"] for helper in self._helpers},
             "missing_disks": disks.missing(self._vm) + firmware.missing(self._vm),
             "program": {path: _digest(content) for path, content in self.program.items()}}
@@ -275,7 +274,7 @@ def _absent(name, allow_removal, check_mode):
     if not check_mode:
         for step in decided.steps:
             if step == "stop":
-                supervisor.stop(units(name))
+                _stop(name)
             else:
                 _remove(name, definition.directory(name))
     watch.keep(decided.change, watch.needed(but=units(name)), check_mode)
@@ -294,11 +293,27 @@ def _refuse_loss(name, allowed):
                                 "which keeps all")
 
 
-def _remove(name, home):
+def _stop(name):
+    """Stop all of a VM, and be sure: what is removed under a QEMU that runs is lost without a word.
+
+    :raises PtnetError: something of it still runs
+    """
+    before = supervisor.read(units(name))
     supervisor.stop(units(name))
+    after = supervisor.read(units(name))
+    left = ["%s is %s" % (unit, after[unit]["power"]) for unit in after if after[unit]["power"] != "stopped"]
+    left += ["process %d of %s is still there" % (one["pid"], unit) for unit, one in before.items()
+             if one["pid"] and not after[unit]["pid"] and supervisor.lives(one["pid"], one["since"])]
+    if left:
+        raise PtnetError("VM %s does not end, so nothing of it was removed" % name, found="; ".join(left),
+                         remedy="see systemctl status %s, end it, and run again" % units(name)[0])
+
+
+def _remove(name, home):
+    _stop(name)
     supervisor.remove(units(name))
     disks.remove(home)
-    for entry in FILES:
+    for entry in definition.FILES:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(home, entry))
     # What others put there stays, and the directory with it.

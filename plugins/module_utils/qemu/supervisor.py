@@ -22,8 +22,8 @@ _PROPERTIES = ("Id", "ActiveState", "SubState", "MainPID", "UnitFileState", "Nee
 
 def read(names):
     """What systemd knows of units: by name a dict of ``power``, ``failed``, ``result``, ``reload_needed``, ``enabled``,
-    ``pid``, ``argv`` and ``since`` (when it was started, seconds since the epoch) of a running process, ``invocation``,
-    and ``text`` of the unit's file (empty without one).
+    ``pid``, ``argv``, ``file`` (device and inode of the program) and ``since`` (when it was started, seconds since the
+    epoch) of a running process, ``invocation``, and ``text`` of the unit's file (empty without one).
 
     ``power`` is running, stopped, or restarting when systemd waits to try again; and starting for a moment.
 
@@ -44,6 +44,7 @@ def read(names):
             "reload_needed": values.get("NeedDaemonReload") == "yes",
             "enabled": values.get("UnitFileState") == "enabled", "pid": pid or None,
             "argv": _running(pid) if power == "running" and pid else None,
+            "file": _file(pid) if power == "running" and pid else None,
             "since": _since(pid) if power == "running" and pid else None,
             "invocation": values.get("InvocationID"), "text": _text(os.path.join(UNITS, name))}
     return found
@@ -118,6 +119,24 @@ def changed(paths):
 def _running(pid):
     with contextlib.suppress(OSError), open("/proc/%d/cmdline" % pid, "rb") as stream:
         return stream.read().decode("utf-8", "surrogateescape").split("\0")[:-1]
+    return None
+
+
+def lives(pid, since):
+    """Whether a process is still there (bool), and is no younger one with its number.
+
+    :param since: when it was started, as :func:`read` tells (float or None)
+    """
+    now = _since(pid)
+    # Both are derived from clocks, which are read one after the other.
+    return now is not None and since is not None and abs(now - since) < 2
+
+
+def _file(pid):
+    """Which file a process executes, also when that has no name any more: device and inode (pair of int), or None."""
+    with contextlib.suppress(OSError):
+        found = os.stat("/proc/%d/exe" % pid)
+        return found.st_dev, found.st_ino
     return None
 
 

@@ -43,6 +43,8 @@ class Host:
         self.known = {VM: Unit(4711), PORTS: Unit(4712), NETWORK: Unit(4713)}
         self.status = "running"
         self.images_fail = False
+        # Whether systemctl stop does nothing.
+        self.stubborn = False
         self.users = set()
         self.closed = set()
 
@@ -83,7 +85,7 @@ class Host:
                 unit.state = "activating"
                 with open(re.search("^StandardError=append:(.*)", unit.loaded, re.M)[1], "a") as stream:
                     stream.write(unit.complaint)
-        elif verb == "stop":
+        elif verb == "stop" and not self.stubborn:
             unit.stop()
         elif verb in ("enable", "disable"):
             unit.enabled = verb == "enable"

@@ -20,9 +20,10 @@ ENDED = "ptnet-port-fw.service has ended, and a running QEMU does not connect to
 def decide(have, want):
     have = dict({"units": {}, "power": "stopped", "reload_needed": False, "enabled": False, "argv": None,
                  "status": "running", "files": [], "user": "ptnet-vm-fw", "helpers": {}, "program": {},
-                 "program_changed": 0.0}, **have)
+                 "program_changed": 0.0, "file": None}, **have)
     want = dict({"state": "started", "units": {VM: "U"}, "argv": ["q"], "enabled": True, "allow_restart": False,
-                 "missing_disks": [], "user": "ptnet-vm-fw", "helpers": {}, "program": {}}, **want)
+                 "missing_disks": [], "user": "ptnet-vm-fw", "helpers": {}, "program": {}, "file": None},
+                **want)
     return decision.decide(have, want)
 
 

@@ -173,3 +173,25 @@ def test_an_error_of_our_own_program_is_taken_apart():
     assert messages.ours(["vale1:2: open", error.message]) == {
         "what": error.what, "found": error.found, "expected": error.expected, "remedy": error.remedy}
     assert messages.ours(["vale1:2: open"]) == messages.ours([]) == {}
+
+
+@pytest.mark.parametrize("name", [
+    "..", ".", "disks.json", "console.log", "uefi-vars.fd", "a.qcow2.new", "/srv/../etc/x", "/srv//x", "/srv/x/.",
+    definition.STATE_DIRECTORY + "/fw/qemu.log", definition.STATE_DIRECTORY + "/other/root.qcow2",
+    definition.STATE_DIRECTORY + "/fw", definition.STATE_DIRECTORY])
+def test_a_disk_is_no_file_of_ours_and_of_no_other_vm(name):
+    with pytest.raises(PtnetError, match="disk"):
+        definition.define(params(disks=[disk(name, size="1G")]))
+
+
+@pytest.mark.parametrize("name", ["root.qcow2", "...", "/srv/x", definition.STATE_DIRECTORY + "-too/x",
+                                  definition.STATE_DIRECTORY + "/fw/root.qcow2",
+                                  definition.STATE_DIRECTORY + "/fw/more/data.qcow2"])
+def test_other_disks_are_taken(name):
+    assert definition.define(params(disks=[disk(name, size="1G")]))["disks"][0]["path"].endswith(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "disks.json", "-a", "A", "a" * 33, "a\n"])
+def test_names_of_vms_that_are_refused(name):
+    with pytest.raises(PtnetError, match="no name for a VM"):
+        definition.directory(name)

@@ -9,6 +9,7 @@ import os
 import pwd
 import re
 import shutil
+import subprocess
 import tempfile
 from types import SimpleNamespace
 
@@ -26,6 +27,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import (
     supervisor,
     users,
 )
+from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.program import Program
 from fake_host import NETWORK, PORTS, VM, Host
 from vm_params import CURRENT, PTNET, Spoken, disk, forward, management, port
 from vm_params import params as complete
@@ -326,19 +328,123 @@ def test_a_machine_of_the_first_version_is_taken_over(host, params):
     assert not service.act(params, False)["changed"]
 
 
-def test_interrupted_disk_creation_heals(host, params):
-    host.images_fail = True
-    with pytest.raises(PtnetError, match="qemu-img"):
-        service.act(params, False)
+def test_interrupted_disk_creation_heals(host, params, monkeypatch):
     path = os.path.join(definition.directory("fw"), "root.qcow2")
-    with open(path + ".new", "w") as stream:
-        stream.write("half")
-    host.images_fail = False
+
+    def killed(words, *args, **options):
+        if words[0] == "qemu-img":
+            with open(path + ".new", "w") as stream:
+                stream.write("half")
+            raise KeyboardInterrupt
+        return host.run(words, *args, **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            service.act(params, False)
+    assert os.path.exists(path + ".new")
     service.act(params, False)
     assert disks.backing(path) == params["disks"][0]["backing"]
     params.update(state="absent", allow_removal=True)
     service.act(params, False)
     assert not os.path.exists(definition.directory("fw"))
+
+
+def test_after_a_failed_creation_nothing_of_others_is_ours(host, params):
+    host.images_fail = True
+    with pytest.raises(PtnetError, match="qemu-img"):
+        service.act(params, False)
+    path = os.path.join(definition.directory("fw"), "root.qcow2")
+    assert not os.path.exists(path + ".new")
+    for foreign in (path, path + ".new"):
+        with open(foreign, "w") as stream:
+            stream.write("somebody's")
+    assert service.act(dict(params, state="absent"), False)["changed"]
+    assert sorted(os.listdir(definition.directory("fw"))) == ["root.qcow2", "root.qcow2.new"]
+    # Nor is it written over.
+    os.unlink(path)
+    host.images_fail = False
+    with pytest.raises(PtnetError, match=r"root.qcow2 cannot be made; found: .*\.new, which is none of ours"):
+        service.act(params, False)
+    with open(path + ".new") as stream:
+        assert stream.read() == "somebody's"
+
+
+def test_what_others_put_in_the_place_of_a_disk_stays(host, params):
+    service.act(params, False)
+    path = os.path.join(definition.directory("fw"), "root.qcow2")
+    os.rename(path, path + ".old")
+    shutil.copy(path + ".old", path)
+    assert path not in service.Service(definition.define(params), choice.choose()[0])._ours
+    assert service.act(dict(params, state="absent"), False)["changed"]
+    assert sorted(os.listdir(definition.directory("fw"))) == ["root.qcow2", "root.qcow2.old"]
+
+
+def test_disks_of_version_0_1_0_are_known_by_their_paths(host, params):
+    service.act(params, False)
+    home = definition.directory("fw")
+    with open(os.path.join(home, "disks.json"), "w") as stream:
+        stream.write('["%s/root.qcow2"]' % home)
+    assert not service.act(params, False)["changed"]
+    with pytest.raises(PtnetError, match="its disks would go with it"):
+        service.act(dict(params, state="absent"), False)
+    service.act(dict(params, state="absent", allow_removal=True), False)
+    assert not os.path.exists(home)
+
+
+@pytest.mark.parametrize("systemd_knows", [True, False])
+def test_nothing_is_removed_under_a_qemu_that_does_not_end(host, params, monkeypatch, systemd_knows):
+    service.act(params, False)
+    if systemd_knows:
+        host.stubborn, said = True, "%s is running" % VM
+    else:
+        # Its unit is stopped, its process is not.
+        monkeypatch.setattr(supervisor, "lives", lambda pid, _since: pid == 4711)
+        said = "process 4711 of %s is still there" % VM
+    before = sorted(os.listdir(host.units)), sorted(os.listdir(definition.directory("fw")))
+    with pytest.raises(PtnetError, match="VM fw does not end, so nothing of it was removed; found: %s" % said):
+        service.act(dict(params, state="absent", allow_removal=True), False)
+    assert (sorted(os.listdir(host.units)), sorted(os.listdir(definition.directory("fw")))) == before
+    assert "ptnet-vm-fw" in host.users
+
+
+def test_which_file_a_process_executes_is_asked_of_the_kernel(tmp_path):
+    program = tmp_path / "program"
+    shutil.copy(shutil.which("sleep"), program)
+    with subprocess.Popen([str(program), "60"]) as process:
+        try:
+            before = Program(str(program)).file
+            assert supervisor._file(process.pid) == before
+            shutil.copy(program, tmp_path / "newer")
+            os.rename(tmp_path / "newer", program)
+            assert supervisor._file(process.pid) == before != Program(str(program)).file
+            since = supervisor._since(process.pid)
+            assert supervisor.lives(process.pid, since)
+            assert not supervisor.lives(process.pid, since - 60)
+        finally:
+            process.kill()
+    assert not supervisor.lives(process.pid, since)
+    assert supervisor._file(process.pid) is None
+    # A script runs as its interpreter, so its own file says nothing.
+    program.unlink()
+    program.write_text("#!/bin/sh\n")
+    assert Program(str(program)).file is Program(str(tmp_path / "none")).file is None
+
+
+def test_a_newer_qemu_is_a_reason_for_a_restart(host, params, monkeypatch):
+    service.act(params, False)
+    monkeypatch.setattr(supervisor, "_file", lambda pid: (1, pid))
+    kind = choice.choose()[0]
+    monkeypatch.setattr(type(kind.program), "file", None)
+    assert not service.act(params, False)["restart_wanted"]  # Nobody knows.
+    monkeypatch.setattr(type(kind.program), "file", (1, 4711))
+    assert not service.act(params, False)["restart_wanted"]
+    monkeypatch.setattr(type(kind.program), "file", (1, 9))
+    waits = service.act(params, False)
+    assert (waits["changed"], waits["restart_wanted"]) == (False, True)
+    assert "was replaced since it was started" in waits["restart_reasons"][0]
+    assert waits["drift"]["running"][0].endswith(": an older program")
+    monkeypatch.setattr(supervisor, "_file", lambda _pid: (1, 9))
+    assert service.act(dict(params, allow_restart=True), False)["changed"] is False
 
 
 def test_a_disk_on_another_image_is_refused(host, params):
