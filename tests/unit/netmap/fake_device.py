@@ -13,6 +13,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import struct
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import abi, forbidden
@@ -217,9 +218,15 @@ class FakeNetmap:
         return errno.ENOENT
 
     def _attach(self, name, body, _header=None):
-        mode = body if isinstance(body, int) else struct.unpack_from("<I", body, 36)[0]
-        interface = name.split(":", 1)[1]
-        if interface not in self.drivers:
+        region, mode = (0, body) if isinstance(body, int) else struct.unpack_from("<HxxI", body, 32)
+        if region and region not in self.regions:
+            return errno.EINVAL
+        switch, colon, interface = name.partition(":")
+        if not name.startswith("vale"):
+            return errno.EINVAL
+        if not colon or not re.fullmatch(r"\w{5,15}", switch):
+            return errno.ENOMEM
+        if interface not in self.drivers or interface == "lo":
             return errno.EINVAL
         held = interface in self.persistent and (interface in self.opened or bool(self.pipes.get(interface)))
         if self._find(interface) or (interface in self.busy and not held):
@@ -227,7 +234,10 @@ class FakeNetmap:
         bridge = self._bridge(name, create=True)
         if bridge is None or len(bridge) + 2 >= abi.BRIDGE_PORTS:
             return errno.ENOMEM
-        bridge[self._free(bridge)] = [name, "nic", interface]
+        index = self._free(bridge)
+        bridge[index] = [name, "nic", interface]
+        if not isinstance(body, int):
+            struct.pack_into("<I", body, 56, index)
         if mode == 3 and interface not in self.persistent:
             bridge[self._free(bridge)] = [name + "^", "host", interface]
         if held:
@@ -235,12 +245,15 @@ class FakeNetmap:
             return errno.EBUSY
         return 0
 
-    def _detach(self, name, _body, _header):
+    def _detach(self, name, body, _header):
+        if not name.startswith("vale"):
+            return errno.EINVAL
         for bridge in self.bridges:
-            for port in list(bridge.values()):
+            for number, port in list(bridge.items()):
                 if port[0] == name:
                     if port[1] == "ephemeral" or name in self.polled:
                         return errno.EBUSY
+                    struct.pack_into("<I", body, 0, number)
                     self.headers.pop(name, None)
                     for index in [index for index, one in bridge.items() if one[2] == port[2]]:
                         del bridge[index]
@@ -250,7 +263,8 @@ class FakeNetmap:
     def _newif(self, name, body, _header):
         if name in self.drivers:
             return errno.EEXIST
-        if name.startswith("vale") or not 0 < len(name) < abi.IFNAMSIZ or set(name) & set("/: %"):
+        if (name.startswith("vale") or not 0 < len(name) < abi.IFNAMSIZ or set(name) & set("/: %")
+                or name in (".", "..")):
             return errno.EINVAL
         values = struct.unpack("<IIHHH2x", bytes(body))
         if values[4] and values[4] not in self.regions:
@@ -281,7 +295,7 @@ class FakeNetmap:
             if region not in self.regions:
                 return errno.EINVAL
             self.asked.add(region)
-            struct.pack_into("<Q", body, 0, 42369024)
+            struct.pack_into("<Q16xH", body, 0, 42369024, region)
             return 0
         if name not in self.drivers:
             return errno.ENXIO
@@ -293,18 +307,24 @@ class FakeNetmap:
         return 0
 
     def _hdr_set(self, name, body, _header):
+        if struct.unpack_from("<I", body)[0] not in (0, 10, 12):
+            return errno.EINVAL
         if name not in self.names():
             return errno.ENXIO
         self.headers[name] = struct.unpack_from("<I", body)[0]
         return 0
 
     def _poll(self, name, body, _header):
+        if not name.startswith("vale"):
+            return errno.EINVAL
         if name not in self.names():
             return errno.ENXIO
         if name in self.polled:
             return errno.EFAULT
         mode, first, count = struct.unpack_from("<III", body)
-        if count >= len(self.online) or (mode == 1 and count != 1):
+        if not count or count >= len(self.online) or mode not in (1, 2) or (mode == 1 and count != 1):
+            return errno.EINVAL
+        if mode == 2 and first + count > self.rings.get(name.partition(":")[2], (1, 1))[0]:
             return errno.EINVAL
         self.polled[name] = (mode, first, count)
         return 0
@@ -315,94 +335,13 @@ class FakeNetmap:
         return 0 if self.polled.pop(name, None) else errno.EFAULT
 
     def _hdr_get(self, name, body, _header):
-        if ":" in name:
-            struct.pack_into("<I", body, 0, self.headers.get(name, 0))
-            return 0
-        parent, pipe = name.replace("}", "{").split("{")
-        if parent not in self.drivers:
+        parent, mark, pipe = name.replace("}", "{").partition("{")
+        if ":" in name and parent not in self.names():
             return errno.ENXIO
+        if not mark:
+            struct.pack_into("<I", body, 0, self.headers.get(name, 0))
+            return 0 if ":" in name or name in self.drivers else errno.ENXIO
         if pipe not in self.pipes.get(parent, ()):
             return errno.ENODEV
         struct.pack_into("<I", body, 0, 12)
         return 0
-
-
-class FakeLinks:
-    """The pairs of the fake machine."""
-
-    PAIR = "veth"
-
-    def __init__(self, netmap):
-        self.netmap = netmap
-
-    def pair(self, name):
-        pair = self.netmap.pairs.get(name, {"peer": None, "up": True})
-        return {"peer": pair["peer"], "up": pair["up"]}
-
-    def make(self, name, peer, mac):
-        self._change("link " + name)
-        assert not {name, peer} & set(self.netmap.drivers)
-        self.netmap.drivers.update({name: "veth", peer: "veth"})
-        self.netmap.pairs[name] = {"peer": peer, "mac": mac, "up": False}
-
-    def raise_ends(self, name, peer):
-        self._change("raise " + name)
-        assert self.netmap.pairs[name]["peer"] == peer
-        self.netmap.pairs[name]["up"] = True
-
-    def remove(self, name):
-        self._change("unlink " + name)
-        assert not self.netmap._find(name)
-        for end in (name, self.netmap.pairs.pop(name)["peer"]):
-            del self.netmap.drivers[end]
-
-    def _change(self, text):
-        if self.netmap.on_change:
-            self.netmap.on_change(text)
-        self.netmap.changes.append(text)
-
-    def polling_limits(self, name):
-        return (list(self.netmap.online),) + self.netmap.rings.get(name, (1, 1))
-
-
-class FakeSystem:
-    """The platform around the fake: what the decisions ask of it."""
-
-    ptnet_driver = "ptnetmap-guest-drivers"
-
-    def __init__(self, netmap, parameters=None, management=None):
-        self.netmap = netmap
-        self.values = dict({"max_bridges": len(netmap.bridges)}, **(parameters or {}))
-        self.kept = management or {}
-        self.memory = 1 << 33
-        self.running = []
-
-    def loaded(self):
-        return self.netmap.loaded
-
-    def driver_of(self, name):
-        return self.netmap.driver_of(name)
-
-    def mtu_of(self, name):
-        return self.netmap.mtus.get(name, 1500)
-
-    def parameters(self):
-        return self.values if self.netmap.loaded else None
-
-    def management(self):
-        return self.kept
-
-    def memory_available(self):
-        return self.memory
-
-    def links(self):
-        return FakeLinks(self.netmap)
-
-    def processes(self):
-        return self.running
-
-
-def keep_record(change, before, record, _system, _check_mode):
-    """Stands in for the service that restores ports: only what is recorded counts."""
-    change.note("boot", before, record.lines())
-    return []

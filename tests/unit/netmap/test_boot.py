@@ -14,7 +14,8 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.platform
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import boot, boot_service, pipes, ports
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.changes import ChangeableDevice
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.record import Record
-from fake_device import FakeNetmap, FakeSystem
+from fake_device import FakeNetmap
+from fake_system import FakeSystem
 
 NICS = ("eth1", "eth2", "veth1a")
 ARCHIVE = "/var/lib/netmap-ptnet/restore.pyz"

@@ -9,7 +9,8 @@ import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import abi, forbidden
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.changes import ChangeableDevice
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.device import call
-from fake_device import FakeLinks, FakeNetmap
+from fake_device import FakeNetmap
+from fake_system import FakeLinks
 
 
 @pytest.fixture

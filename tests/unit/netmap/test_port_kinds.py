@@ -13,7 +13,8 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetEr
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import boot, pipes, ports
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.changes import ChangeableDevice
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.record import Record
-from fake_device import FakeLinks, FakeNetmap, FakeSystem, keep_record
+from fake_device import FakeNetmap
+from fake_system import FakeLinks, FakeSystem, keep_record
 
 SINGLE = {"mode": "single", "first_cpu": 1, "cpus": 1}
 LEG = {"name": "a1", "kind": "veth", "peer": "b1"}

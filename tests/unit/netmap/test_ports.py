@@ -10,7 +10,8 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetEr
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import ports
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.changes import ChangeableDevice
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.record import Record
-from fake_device import FakeNetmap, FakeSystem, keep_record
+from fake_device import FakeNetmap
+from fake_system import FakeSystem, keep_record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -18,7 +18,8 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetEr
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import pipes, ports
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.changes import ChangeableDevice
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.record import Record
-from fake_device import FakeLinks, FakeNetmap, FakeSystem, keep_record
+from fake_device import FakeNetmap
+from fake_system import FakeLinks, FakeSystem, keep_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

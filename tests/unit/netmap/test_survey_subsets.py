@@ -10,7 +10,8 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetEr
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import drift, survey_subsets
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.device import Device
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.record import Record
-from fake_device import FakeNetmap, FakeSystem
+from fake_device import FakeNetmap
+from fake_system import FakeSystem
 
 
 def base(**values):
