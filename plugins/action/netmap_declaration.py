@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
         name = task_vars["inventory_hostname"]
         declared = {variable: self._templar.template(task_vars[variable])
                     for variable in VARIABLES if variable in task_vars}
-        host, contradictions = check(declared, known(arguments["facts"]),
+        host, contradictions = check(declared, name, known(arguments["facts"]),
                                      self._complete(declared, task_vars["hostvars"][name]))
         result = {"changed": False, "contradictions": [
             {"rule": one.rule, "places": list(map(str, one.places)), "text": one.text, "remedy": one.remedy}

@@ -17,10 +17,10 @@ from .host import Host
 RULES = rules_names.RULES + rules_ports.RULES + rules_room.RULES
 
 
-def check(declared, facts=None, complete=True):
+def check(declared, name="", facts=None, complete=True):
     """What a host declares, and all that contradicts itself in it (Host, list of Contradiction).
 
     The arguments are those of Host.
     """
-    host = Host(declared, facts, complete)
+    host = Host(declared, name, facts, complete)
     return host, host.unreadable + find(RULES, host)

@@ -33,7 +33,7 @@ SWITCH = {
 VARIABLES = {
     "netmap_nics": list, "netmap_parameters": dict, "ports_switches": list, "ports_pipe_parents": list,
     "ports_processes": list, "ports_allow_management": bool, "vms_machines": list, "vms_hypervisor": str,
-    "vms_allow_management": bool,
+    "vms_allow_management": bool, "vms_fleet": str,
 }
 FORM = "form"
 
@@ -78,21 +78,23 @@ class Host:
     :ivar nics: those that are described for sizing (list of Named)
     :ivar parameters: of netmap (dict of int)
     :param declared: the variables of :data:`VARIABLES`, absent where they are not set (dict)
+    :param name: of the host in the inventory, from which addresses are derived (str)
     :param facts: (Known)
     :param complete: whether every variable of this host was seen. A role that is applied with variables of its own sees
         these alone; then what is missing proves nothing (bool)
     """
 
-    def __init__(self, declared, facts=None, complete=True):
+    def __init__(self, declared, name="", facts=None, complete=True):
         self.known, self.complete, self.unreadable = facts or Known(), complete, []
         self.machines, self.opened, self.addresses, self.forwards = [], [], [], []
         self.switches, self.attached, self.parents, self.nics, self.parameters = [], [], [], [], {}
         self.allow_management = self._flag("ports_allow_management", declared)
         # What the roles give to VMs and port processes that do not say it themselves.
         self._defaults = {
-            "VM": {"hypervisor": declared.get("vms_hypervisor") or PTNET_VM["hypervisor"]["default"],
+            "VM": {"host": name, "fleet": declared.get("vms_fleet") or PTNET_VM["fleet"]["default"],
+                   "hypervisor": declared.get("vms_hypervisor") or PTNET_VM["hypervisor"]["default"],
                    "allow_management": self._flag("vms_allow_management", declared)},
-            "port process": {"allow_management": self.allow_management}}
+            "port process": {"host": name, "allow_management": self.allow_management}}
         for variable, read in (("netmap_parameters", self._parameter), ("netmap_nics", self._nic),
                                ("ports_switches", self._switch), ("ports_pipe_parents", self._parent),
                                ("ports_processes", self._process), ("vms_machines", self._vm)):

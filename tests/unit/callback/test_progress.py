@@ -47,7 +47,7 @@ def test_columns_stay_for_a_long_status():
 
 @pytest.mark.parametrize(("action", "status", "result", "number"), [
     ("ansible.builtin.command", "changed", {}, 1), ("netmap.ptnet.netmap_info", "ok", {"attempts": 4}, 4),
-    ("ansible.builtin.set_fact", "ok", {}, 0), ("debug", "ok", {}, 0),
+    ("ansible.builtin.set_fact", "ok", {}, 0), ("debug", "ok", {}, 0), ("netmap.ptnet.netmap_declaration", "ok", {}, 0),
     ("ansible.builtin.stat", "skipped", {"skip_reason": "Conditional result was False"}, 0),
     ("ansible.builtin.command", "skipped", {"msg": "Command would have run if not in check mode"}, 1),
     ("ansible.builtin.stat", "skipped", {"censored": "hidden"}, 0),

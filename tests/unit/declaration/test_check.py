@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import copy
 import itertools
+from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.netmap.ptnet.plugins.module_utils.declaration import contradiction
 from ansible_collections.netmap.ptnet.plugins.module_utils.declaration.check import RULES, check
 from ansible_collections.netmap.ptnet.plugins.module_utils.declaration.host import FORM, VARIABLES, known
@@ -46,7 +48,7 @@ def declaration():
 
 
 def found(declared, facts=FACTS, complete=True):
-    return check(declared, known(facts), complete)[1]
+    return check(declared, "hv1", known(facts), complete)[1]
 
 
 def test_a_good_declaration_passes():
@@ -54,6 +56,15 @@ def test_a_good_declaration_passes():
     assert found({}) == found({}, {}) == []
     # What those files need is known without the host as well.
     assert found(declaration(), {}) == []
+
+
+@pytest.mark.parametrize("more", [[], ["__lab_more_machines"]])
+def test_the_lab_passes(more):
+    text = Path(__file__).parents[3].joinpath("playbooks/vars/lab.yml").read_text(encoding="utf-8")
+    lab = yaml.safe_load(text)
+    declared = dict(lab["__lab_host"], vms_hypervisor="auto")
+    declared[MACHINES] = declared[MACHINES] + sum((lab[name] for name in more), [])
+    assert found(declared, {"memory": 1900 if more else 900}) == []
 
 
 def test_ends_of_pipes_that_programs_of_the_host_meet_are_listed():
