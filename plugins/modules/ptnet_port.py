@@ -48,6 +48,21 @@ options:
       mac:
         description: MAC address. By default a stable one is derived from O(host), O(name) and the port's name.
         type: str
+      trust:
+        description:
+          - Consent to share memory. netmap hands out memory regions as a whole, so a guest can read and change the
+            packets of everybody in the regions of its ports.
+          - A NIC is in one region with all other NICs of the host (with an IOMMU, with those of its group), and so are
+            pipes of a NIC. All pipes of one parent are in the region of the parent. Such ports are refused unless this
+            is V(shared). The error tells who else is there.
+          - A port of a VALE switch has memory of its own and needs no consent.
+          - A pipe needs a parent that is declared (M(netmap.ptnet.netmap_pipe)), or a NIC. Of a VALE port only the
+            machine that has this port itself can have pipes.
+          - Consent alone is no reason for a restart.
+        type: str
+        choices: [private, shared]
+        default: private
+        version_added: 0.2.0
       mode:
         description:
           - How guest and host wake one another.
@@ -111,6 +126,7 @@ EXAMPLES = r"""
     ports:
       - port: "vale1:web"
       - port: "netmap:p0{1"
+        trust: shared
         mode: polling
         pause: 50
   register: offered
@@ -137,6 +153,7 @@ EXAMPLES = r"""
     name: edge
     ports:
       - port: eth0
+        trust: shared
     allow_management: true
 
 - name: Take it away

@@ -169,6 +169,21 @@ options:
         description:
           - MAC address. By default a stable one is derived from O(fleet), O(host), O(name) and the port's name.
         type: str
+      trust:
+        description:
+          - Consent to share memory. netmap hands out memory regions as a whole, so a guest can read and change the
+            packets of everybody in the regions of its ports.
+          - A NIC is in one region with all other NICs of the host (with an IOMMU, with those of its group), and so are
+            pipes of a NIC. All pipes of one parent are in the region of the parent. Such ports are refused unless this
+            is V(shared). The error tells who else is there.
+          - A port of a VALE switch has memory of its own and needs no consent.
+          - A pipe needs a parent that is declared (M(netmap.ptnet.netmap_pipe)), or a NIC. Of a VALE port only the
+            machine that has this port itself can have pipes.
+          - Consent alone is no reason for a restart.
+        type: str
+        choices: [private, shared]
+        default: private
+        version_added: 0.2.0
       kloop_tx:
         description: Whether a kernel thread of the host serves the transmit rings. V(false) needs the fork.
         type: bool
@@ -295,6 +310,7 @@ EXAMPLES = r"""
     ports:
       - port: "vale1:fw"
       - port: "netmap:p0{1"
+        trust: shared
     management:
       forwards:
         - host_address: "{{ 'fw' | netmap.ptnet.loopback_address(inventory_hostname) }}"
@@ -360,6 +376,7 @@ EXAMPLES = r"""
         backing_format: qcow2
     ports:
       - port: eth0
+        trust: shared
     allow_management: true
 
 - name: Remove a machine with its overlay disk

@@ -21,7 +21,8 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.network import A
 pytestmark = pytest.mark.skipif(not emulated.nightly(), reason="takes a quarter of an hour: NIGHTLY=yes")
 
 NAME, MEMORY, FORWARD = "web", 384, 10022
-PORTS = [{"port": "vale1:10"}, {"port": "netmap:pp0{1"}, {"port": "netmap:pp0{2"}]
+PORTS = [{"port": "vale1:10"}, {"port": "netmap:pp0{1", "trust": "shared"},
+         {"port": "netmap:pp0{2", "trust": "shared"}]
 DECLARED = yaml.safe_load(pathlib.Path(lab.ROOT, "playbooks/vars/lab.yml").read_text(encoding="utf-8"))
 HOST = dict(DECLARED["__lab_host"], vms_machines=[],
             ports_processes=[{"name": NAME, "memory": MEMORY, "ports": PORTS}])

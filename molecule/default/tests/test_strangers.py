@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.places import MACHINES, RUN
 
 testinfra_hosts = ["netmap_hosts"]
@@ -41,3 +44,15 @@ def test_a_machine_and_its_network_are_users_without_the_device(host):
         # The fork opens its ports by itself.
         fork = "ptnet-qemu" in host.check_output("readlink /proc/%s/exe", pid)
         assert fork or device not in groups.split()
+
+
+def test_a_guest_gets_no_memory_of_others_without_consent(host):
+    given = {"name": "stranger", "state": "present", "kernel": "/boot/vmlinuz", "ports": [{"port": "netmap:pp0{7"}]}
+    with pytest.raises(host.ansible.AnsibleException) as refused:
+        host.ansible("netmap.ptnet.ptnet_vm", json.dumps(given), check=False)
+    assert "VM vm1 (pp0{1)" in refused.value.result["msg"]
+    given["ports"] = [{"port": "netmap:pp9{1", "trust": "shared"}]
+    with pytest.raises(host.ansible.AnsibleException) as refused:
+        host.ansible("netmap.ptnet.ptnet_vm", json.dumps(given), check=False)
+    assert "pp9 is no interface, and nobody declared it" in refused.value.result["msg"]
+    assert host.run("ls /etc/systemd/system/*stranger* %s/stranger" % MACHINES).rc != 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from .. import limits, mac, vm_identity
 from ..doubles import doubles
 from ..errors import PtnetError
-from ..netmap import names
+from ..netmap import names, trust
 from . import layout, port_options
 
 # A PCI bus has 32 slots, and the chipset of machine pc has two of them. Other managers give each device one.
@@ -16,7 +16,7 @@ SLOTS = 30
 
 
 def define(params):
-    """The complete port process (dict: name, group, memory, ports) that the options of ``ptnet_port`` ask for.
+    """The complete port process (dict: name, group, memory, ports, trust) that the options of ``ptnet_port`` ask for.
 
     :param params: the module's parameters, with what the fleet calls its host (dict)
     :raises PtnetError: something that the process or the machine would refuse, or no ports
@@ -51,7 +51,9 @@ def complete(params):
     if not 1 <= params["memory"] <= limits.MEMORY_MAX:
         raise PtnetError("memory is refused", found="%d" % params["memory"],
                          expected="the guest's memory in MiB, 1 to %d" % limits.MEMORY_MAX)
-    return {"name": name, "group": params["group"], "memory": params["memory"], "ports": ports}
+    return {"name": name, "group": params["group"], "memory": params["memory"], "ports": ports,
+            "trust": [(port["ifname"], given.get("trust") or trust.PRIVATE)
+                      for port, given in zip(ports, params["ports"])]}
 
 
 def _port(port, index, identity):

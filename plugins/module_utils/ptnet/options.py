@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .. import limits
+from ..netmap import trust
 from . import pci
 from .loop import MODES
 from .port_options import DEFAULTS, REGISTERS
@@ -21,6 +22,7 @@ SERVED = {
 PORT = {
     "port": {"type": "str", "required": True},
     "mac": {"type": "str"},
+    "trust": {"type": "str", "choices": list(trust.CHOICES), "default": trust.PRIVATE},
 }
 STATES = ["present", "started", "stopped", "absent"]
 PTNET_PORT = {

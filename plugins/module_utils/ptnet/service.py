@@ -14,7 +14,7 @@ from ..errors import PtnetError
 from ..kernel.platform import platform
 from ..netmap import guard, names, opening
 from ..netmap.device import Device
-from ..qemu import supervisor
+from ..qemu import neighbours, supervisor
 from ..watch import service as watch
 from . import archive, definition, layout, managers, unit
 
@@ -26,9 +26,10 @@ def act(params, check_mode):
     name = layout.check_name(params["name"])
     unit_name = layout.unit(name)
     absent = params["state"] == "absent"
-    ports = [] if absent else definition.define(dict(params, host=params["host"] or os.uname().nodename))["ports"]
+    declared = {"ports": []} if absent else definition.define(dict(params, host=params["host"] or os.uname().nodename))
+    ports = declared["ports"]
     if not absent:
-        _refuse(params, ports)
+        _refuse(params, declared, unit_name, check_mode)
     have = supervisor.read([unit_name])[unit_name]
     if unit.of_vm(have["text"]):
         raise PtnetError("the port process %s belongs to a VM" % name, found="%s of ptnet_vm" % unit_name,
@@ -84,11 +85,13 @@ def act(params, check_mode):
                 use=managers.lines(devices, params["memory"]) if devices else {})
 
 
-def _refuse(params, ports):
+def _refuse(params, declared, unit_name, check_mode):
     """Refuse what this machine has or lacks, before anything changes."""
     # Whatever it does now: once it runs it takes its NICs, and where it is enabled at each boot.
-    guard.refuse_opening("the port process " + params["name"], [port["ifname"] for port in ports],
-                         platform().management, params["allow_management"], "ports_allow_management")
+    who, system = "the port process " + declared["name"], platform()
+    guard.refuse_opening(who, [port["ifname"] for port in declared["ports"]], system.management,
+                         params["allow_management"], "ports_allow_management")
+    neighbours.refuse(who, declared["trust"], [unit_name], system, check_mode)
     group = params["group"]
     try:
         grp.getgrnam(group)

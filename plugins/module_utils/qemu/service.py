@@ -21,7 +21,20 @@ from ..netmap.device import Device
 from ..ptnet import layout
 from ..ptnet import unit as process_unit
 from ..watch import service as watch
-from . import choice, decision, definition, disks, firmware, messages, network, qmp, supervisor, unit, users
+from . import (
+    choice,
+    decision,
+    definition,
+    disks,
+    firmware,
+    messages,
+    neighbours,
+    network,
+    qmp,
+    supervisor,
+    unit,
+    users,
+)
 
 STEP = 0.2
 QMP_TIMEOUT = 5
@@ -34,8 +47,11 @@ def act(params, check_mode):
         return _absent(name, params["allow_removal"], check_mode)
     vm = definition.define(dict(params, host=params["host"] or os.uname().nodename))
     # Whatever it does now: once it runs it takes its NICs, and where it is enabled at each boot.
-    guard.refuse_opening("VM " + name, [port["ifname"] for port in vm["ports"]], platform().management,
+    system = platform()
+    guard.refuse_opening("VM " + name, [port["ifname"] for port in vm["ports"]], system.management,
                          vm["allow_management"], "vms_allow_management")
+    neighbours.refuse("VM " + name, [(port["ifname"], port["trust"]) for port in vm["ports"]], units(name), system,
+                      check_mode)
     hypervisor, reason = choice.choose(params["hypervisor"], params["binary"], check_mode)
     hypervisor.refuse(vm)
     firmware.locate(vm)

@@ -12,7 +12,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import definiti
 
 def params(*ports, **more):
     return dict({"name": "web", "host": None, "group": "kvm", "memory": 512,
-                 "ports": [{"port": port, "mac": None} for port in ports]}, **more)
+                 "ports": [{"port": port, "mac": None, "trust": "private"} for port in ports]}, **more)
 
 
 def test_sixteen_ports_with_regions_of_their_own_are_too_many_devices():

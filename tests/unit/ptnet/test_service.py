@@ -64,8 +64,8 @@ PORTS = [{"id": "d0", "ifname": "vale1:web", "mac": "02:00:00:00:00:07", "mode":
           "registers": "memory", "pci_ids": "qemu"}]
 PARAMS = {"name": "web", "host": None, "state": "started", "group": "root", "memory": 512, "enabled": True,
           "allow_restart": False, "allow_management": False,
-          "ports": [{"port": "vale1:web", "mac": "02:00:00:00:00:07", "mode": "automatic", "pause": 20,
-                     "registers": "memory", "pci_ids": "qemu"}]}
+          "ports": [{"port": "vale1:web", "trust": "private", "mac": "02:00:00:00:00:07", "mode": "automatic",
+                     "pause": 20, "registers": "memory", "pci_ids": "qemu"}]}
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_port_that_must_not_be_opened_is_refused_before_anything_changes(host,
     host.done.clear()
     monkeypatch.setattr(service.opening, "refuse_wedging", refuse)
     with pytest.raises(PtnetError, match="attached"):
-        service.act(dict(PARAMS, allow_restart=True, ports=[{"port": "eth1"}]), False)
+        service.act(dict(PARAMS, allow_restart=True, ports=[{"port": "eth1", "trust": "shared"}]), False)
     assert host.done == []
 
 
@@ -152,14 +152,41 @@ def refuse(*_unused):
 
 @pytest.mark.parametrize("state", ["present", "started", "stopped"])
 def test_the_interface_of_the_management_is_not_taken(host, monkeypatch, state):
-    monkeypatch.setattr(service, "platform", lambda: SimpleNamespace(management=lambda: {"eth0": "the default route"}))
-    params = dict(PARAMS, state=state, ports=[{"port": "netmap:eth0"}])
+    monkeypatch.setattr(service, "platform", lambda: SimpleNamespace(
+        management=lambda: {"eth0": "the default route"}, driver_of={"eth0": "e1000"}.get))
+    params = dict(PARAMS, state=state, ports=[{"port": "netmap:eth0", "trust": "shared"}])
     for check_mode in (True, False):
         with pytest.raises(PtnetError, match="the port process web does not get eth0; .*ports_allow_management"):
             service.act(params, check_mode)
     assert host.done == []
     assert service.act(dict(params, allow_management=True), True)["changed"]
     service.act(dict(params, state="absent"), False)
+
+
+@pytest.mark.parametrize("state", ["present", "started", "stopped"])
+def test_memory_is_shared_only_with_consent(host, monkeypatch, state):
+    monkeypatch.setattr(service.neighbours, "others", lambda _system, own: [("VM fw", "pp0{2")])
+    parents = ["pp0"]
+    monkeypatch.setattr(service.neighbours, "Record", lambda: SimpleNamespace(parents=parents))
+    params = dict(PARAMS, state=state, ports=[{"port": "netmap:pp0{1"}])
+    for check_mode in (True, False):
+        with pytest.raises(PtnetError, match=r"port pp0{1 of the port process web shares .*VM fw \(pp0{2\)"):
+            service.act(params, check_mode)
+    assert host.done == []
+    params["ports"] = [{"port": "netmap:pp0{1", "trust": "shared"}]
+    assert service.act(params, True)["changed"]
+    parents.clear()
+    host.done.clear()
+    with pytest.raises(PtnetError, match="the pipe pp0{1 of the port process web has no parent"):
+        service.act(params, False)
+    assert host.done == []
+
+
+def test_consent_is_no_reason_for_a_restart(host):
+    service.act(PARAMS, False)
+    host.done.clear()
+    result = service.act(dict(PARAMS, ports=[dict(PARAMS["ports"][0], trust="shared")]), False)
+    assert (result["changed"], result["restart_wanted"]) == (False, False)
 
 
 def test_removal(host):

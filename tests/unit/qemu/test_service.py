@@ -502,8 +502,9 @@ def test_a_port_process_of_its_own_is_left_alone(host):
 
 @pytest.mark.parametrize("state", ["present", "started", "stopped"])
 def test_the_interface_of_the_management_is_not_taken(host, params, monkeypatch, state):
-    monkeypatch.setattr(service, "platform", lambda: SimpleNamespace(management=lambda: {"eth0": "the default route"}))
-    params.update(state=state, ports=[port("vale1:10"), port("eth0")])
+    monkeypatch.setattr(service, "platform", lambda: SimpleNamespace(
+        management=lambda: {"eth0": "the default route"}, driver_of={"eth0": "e1000"}.get))
+    params.update(state=state, ports=[port("vale1:10"), port("eth0", trust="shared")])
     for check_mode in (True, False):
         with pytest.raises(PtnetError, match="VM fw does not get eth0; .*default route.*vms_allow_management"):
             service.act(params, check_mode)
@@ -511,5 +512,30 @@ def test_the_interface_of_the_management_is_not_taken(host, params, monkeypatch,
     assert os.listdir(host.units) == []
     assert service.act(dict(params, allow_management=True), True)["changed"]
     # A pipe of that interface does not take it, and what is to go is never in the way.
-    assert service.act(dict(params, ports=[port("eth0{1")]), True)["changed"]
+    assert service.act(dict(params, ports=[port("eth0{1", trust="shared")]), True)["changed"]
     service.act(dict(params, state="absent"), False)
+
+
+@pytest.mark.parametrize("state", ["present", "started", "stopped"])
+def test_memory_is_shared_only_with_consent(host, params, monkeypatch, state):
+    monkeypatch.setattr(service.neighbours, "others", lambda _system, own: [("VM client", "pp0{2")])
+    parents = ["pp0"]
+    monkeypatch.setattr(service.neighbours, "Record", lambda: SimpleNamespace(parents=parents))
+    params.update(state=state, ports=[port("vale1:10"), port("pp0{1")])
+    for check_mode in (True, False):
+        with pytest.raises(PtnetError, match=r"port pp0{1 of VM fw shares .*with VM client \(pp0{2\)"):
+            service.act(params, check_mode)
+    params["ports"] = [port("vale1:10"), port("pp0{1", trust="shared")]
+    assert service.act(params, True)["changed"]
+    parents.clear()
+    with pytest.raises(PtnetError, match="the pipe pp0{1 of VM fw has no parent"):
+        service.act(params, False)
+    assert (host.done(), os.listdir(host.units)) == ([], [])
+    # What is to go is never in the way.
+    service.act(dict(params, state="absent"), False)
+
+
+def test_consent_is_no_reason_for_a_restart(host, params):
+    service.act(params, False)
+    result = service.act(dict(params, ports=[port("vale1:10", trust="shared")]), False)
+    assert (result["changed"], result["restart_wanted"]) == (False, False)

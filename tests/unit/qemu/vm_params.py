@@ -13,8 +13,8 @@ PTNET = "/opt/ptnet-qemu/bin/qemu-system-x86_64"
 
 
 def port(name, **more):
-    return dict({"port": name, "mac": None, "kloop_tx": True, "kloop_rx": True, "mode": "automatic", "pause": 20,
-                 "registers": "memory", "pci_ids": "qemu"}, **more)
+    return dict({"port": name, "mac": None, "trust": "private", "kloop_tx": True, "kloop_rx": True, "mode": "automatic",
+                 "pause": 20, "registers": "memory", "pci_ids": "qemu"}, **more)
 
 
 def disk(path, **more):
