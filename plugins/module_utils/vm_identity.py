@@ -54,6 +54,11 @@ class Identity(namedtuple("Identity", "fleet host name")):
         return "127.%d.%d.%d" % (second, digest[8], last)
 
 
+def is_name(name):
+    """Whether a VM can be called so (bool)."""
+    return _NAME.match(name) is not None
+
+
 def check_name(name):
     """Refuse what is no name for a VM; it becomes part of paths and of a unit's name.
 

@@ -97,6 +97,22 @@ options:
       - With the fork, V(host) fails on some younger processors. V(Haswell-noTSX) or V(qemu64) work there.
     type: str
     default: host
+  cpu_quota:
+    description:
+      - Processor time that the machine may take, in percent of one processor. V(150) is one and a half. Without it
+        there is no limit.
+      - This and the next two are limits of the machine's service (systemd.resource-control(5)), which hold at once and
+        need no restart. Threads of the kernel that serve its ports, and the port process, are not limited by them.
+    type: int
+    version_added: 0.2.0
+  allowed_cpus:
+    description: Processors of the host that the machine may run on, such as V(2-3) or V(0,4-7). All of them by default.
+    type: str
+    version_added: 0.2.0
+  io_weight:
+    description: Its share of disk access beside others, 1 to 10000. The default of systemd is 100.
+    type: int
+    version_added: 0.2.0
   accelerator:
     description: What executes the guest. The ptnet device works with KVM only.
     type: str
@@ -303,6 +319,9 @@ EXAMPLES = r"""
     host: "{{ inventory_hostname }}"
     memory: 1024
     cpus: 2
+    cpu_quota: 150
+    allowed_cpus: 2-3
+    io_weight: 50
     disks:
       - path: root.qcow2
         backing: /var/lib/images/debian-12.qcow2
@@ -487,6 +506,14 @@ log:
   returned: when O(state) is not V(absent)
   type: str
   sample: /var/lib/netmap-ptnet/vms/fw/qemu.log
+machines:
+  description:
+    - Names of all machines of this module on the host, whoever declares them, as it is after the task. The role
+      P(netmap.ptnet.vms#role) tells by it which of them nobody declares.
+  returned: success
+  type: list
+  elements: str
+  sample: [fw, old]
 ports:
   description: The ports with what was derived for them.
   returned: success

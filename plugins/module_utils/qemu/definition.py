@@ -113,12 +113,36 @@ def complete(params):
         directory=home, run=run,
         console=home + "/console.log", console_socket=run + "/console.sock", qmp=run + "/qmp.sock",
         log=home + "/qemu.log",
+        limits=_limits(params, name),
         firmware={"variables": home + "/uefi-vars.fd"} if params["firmware"] == "uefi" else None,
         disks=[_disk(disk, home) for disk in _at_most(params["disks"], MAX_DISKS, "disks")],
         ports=[_port(port, index, identity)
                for index, port in enumerate(_at_most(params["ports"], MAX_PORTS, "ports"))],
         management=_management(params["management"], identity))
     return vm
+
+
+def _limits(params, name):
+    """The limits that are declared, as systemd.resource-control(5) has them (dict of str).
+
+    :raises PtnetError: a number out of range, or no list of processors
+    """
+    for option, most in (("cpu_quota", limits.CPUS_MAX * 100), ("io_weight", 10000)):
+        if params[option] is not None and not 1 <= params[option] <= most:
+            raise PtnetError("%s of VM %s is out of range" % (option, name), found=params[option],
+                             expected="1 to %d" % most)
+    cpus = params["allowed_cpus"]
+    if cpus is not None and not all(_is_range(part) for part in cpus.split(",")):
+        raise PtnetError("allowed_cpus of VM %s is no list of processors" % name, found=cpus,
+                         expected="numbers and ranges with commas between, such as 0,4-7")
+    found = {"CPUQuota": params["cpu_quota"] and "%d%%" % params["cpu_quota"], "AllowedCPUs": cpus,
+             "IOWeight": params["io_weight"] and str(params["io_weight"])}
+    return {directive: value for directive, value in found.items() if value}
+
+
+def _is_range(text):
+    match = re.match(r"([0-9]{1,4})(?:-([0-9]{1,4}))?\Z", text)
+    return match is not None and int(match[1]) <= int(match[2] or match[1])
 
 
 def _port(port, index, identity):

@@ -20,6 +20,9 @@ PTNET_VM = {
     "machine": {"type": "str", "default": "pc"},
     "firmware": {"type": "str", "choices": ["bios", "uefi"], "default": "bios"},
     "cpu": {"type": "str", "default": "host"},
+    "cpu_quota": {"type": "int"},
+    "allowed_cpus": {"type": "str"},
+    "io_weight": {"type": "int"},
     "accelerator": {"type": "str", "choices": ["kvm"], "default": "kvm"},
     "disks": {"type": "list", "elements": "dict", "default": [], "options": {
         "path": {"type": "path", "required": True},

@@ -13,7 +13,7 @@ import stat
 import sys
 import time
 
-from .. import command, files
+from .. import command, files, vm_identity
 from ..errors import PtnetError
 from ..kernel.platform import platform
 from ..netmap import guard, opening
@@ -76,13 +76,22 @@ def act(params, check_mode):
         console=vm["console"], console_socket=vm["console_socket"], qmp=vm["qmp"], log=vm["log"],
         ports=[{key: port[key] for key in ("port", "id", "mac")} for port in vm["ports"]],
         drift=decided.drift if decided.restart_wanted else {}, restart_wanted=decided.restart_wanted,
-        restart_reasons=decided.reasons if decided.restart_wanted else [], seconds=seconds)
+        restart_reasons=decided.reasons if decided.restart_wanted else [], seconds=seconds, machines=machines())
 
 
 def units(name):
     """The units that a VM may have, in the order in which they are stopped (list of str)."""
     return ["%s%s.service" % (definition.UNIT_PREFIX, name), layout.unit(name),
             "%s%s.service" % (definition.NETWORK_PREFIX, name)]
+
+
+def machines():
+    """The VMs of this module on the host, whoever declares them (list of str): those with a unit or a folder."""
+    folders = os.scandir(definition.STATE_DIRECTORY) if os.path.isdir(definition.STATE_DIRECTORY) else ()
+    found = {entry.name for entry in folders if entry.is_dir(follow_symlinks=False)}
+    for path in glob.glob(os.path.join(supervisor.UNITS, definition.UNIT_PREFIX + "*.service")):
+        found.add(os.path.basename(path)[len(definition.UNIT_PREFIX):-len(".service")])
+    return sorted(filter(vm_identity.is_name, found))
 
 
 def _process(name, have):
@@ -296,7 +305,7 @@ def _absent(name, allow_removal, check_mode):
     watch.keep(decided.change, watch.needed(but=units(name)), check_mode)
     return dict(decided.change.result(), name=name, state="absent", running=False, pid=None, unit=units(name)[0],
                 user=definition.user(name), hypervisor=None, hypervisor_reason=None, ports=[], drift={},
-                restart_wanted=False, restart_reasons=[])
+                restart_wanted=False, restart_reasons=[], machines=machines())
 
 
 def _refuse_loss(name, allowed):

@@ -121,6 +121,7 @@ def _fence(vm, helpers, fence):
         + ["%s %s" % (_named(path), "rw" if path in writes else "r") for path in blocks],
         "MemoryMax": "%dM" % memory_limit(vm),
         "TasksMax": str(task_limit(vm)),
+        **vm["limits"],
     }
     if vm["management"] and vm["management"]["backend"] == "slirp":
         exceptions.update(PrivateNetwork=None, IPAddressDeny=None, RestrictAddressFamilies="AF_UNIX AF_INET AF_INET6")

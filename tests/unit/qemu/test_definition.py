@@ -195,3 +195,18 @@ def test_other_disks_are_taken(name):
 def test_names_of_vms_that_are_refused(name):
     with pytest.raises(PtnetError, match="no name for a VM"):
         definition.directory(name)
+
+
+@pytest.mark.parametrize(("option", "value"), [
+    ("cpu_quota", 0), ("cpu_quota", -5), ("cpu_quota", 10**6), ("io_weight", 0), ("io_weight", 10001),
+    ("allowed_cpus", ""), ("allowed_cpus", "a"), ("allowed_cpus", "3-2"), ("allowed_cpus", "1,,2"),
+    ("allowed_cpus", "1\nUser=root"), ("allowed_cpus", "-1")])
+def test_limits_that_cannot_be_are_refused(option, value):
+    with pytest.raises(PtnetError, match="%s of VM fw is" % option):
+        definition.define(params(**{option: value}))
+
+
+def test_limits_are_what_systemd_calls_them():
+    assert definition.define(params())["limits"] == {}
+    assert definition.define(params(cpu_quota=50, allowed_cpus="0,4-7", io_weight=1))["limits"] == {
+        "CPUQuota": "50%", "AllowedCPUs": "0,4-7", "IOWeight": "1"}

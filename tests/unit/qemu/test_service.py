@@ -539,3 +539,24 @@ def test_consent_is_no_reason_for_a_restart(host, params):
     service.act(params, False)
     result = service.act(dict(params, ports=[port("vale1:10", trust="shared")]), False)
     assert (result["changed"], result["restart_wanted"]) == (False, False)
+
+
+def test_all_machines_of_the_host_are_told_whoever_declares_them(host, params):
+    assert service.act(params, True)["machines"] == []
+    assert service.act(params, False)["machines"] == ["fw"]
+    for name in ("ptnet-vm-old.service", "ptnet-vm-.service", "ptnet-port-other.service", "ptnet-vm-a.b.service"):
+        with open(os.path.join(host.units, name), "w"):
+            pass
+    os.makedirs(os.path.join(definition.STATE_DIRECTORY, "lost"))
+    assert service.act(params, False)["machines"] == ["fw", "lost", "old"]
+    assert service.act(dict(params, state="absent", allow_removal=True), False)["machines"] == ["lost", "old"]
+
+
+def test_limits_are_changed_without_a_restart(host, params):
+    service.act(params, False)
+    host.done()
+    changed = service.act(dict(params, cpu_quota=150, allowed_cpus="2-3", io_weight=50), False)
+    assert (changed["changed"], changed["restart_wanted"], host.done()) == (True, False, ["daemon-reload"])
+    assert {"CPUQuota=150%", "AllowedCPUs=2-3", "IOWeight=50"} <= set(host.file(VM).splitlines())
+    assert service.act(params, False)["changed"]
+    assert "CPUQuota" not in host.file(VM)

@@ -34,6 +34,7 @@ def params(**more):
     return dict({
         "name": "fw", "host": "hv1", "fleet": "", "state": "started", "hypervisor": "auto", "binary": None,
         "memory": 512, "cpus": 1,
+        "cpu_quota": None, "allowed_cpus": None, "io_weight": None,
         "machine": "pc", "firmware": "bios", "cpu": "host", "accelerator": "kvm",
         "disks": [disk("root.qcow2", size="1G")], "kernel": None, "initrd": None, "append": None, "ports": [],
         "management": None, "enabled": True, "allow_restart": False, "allow_management": False, "allow_removal": False,
