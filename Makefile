@@ -12,8 +12,8 @@ help:
 
 #| make lab        from nothing to proven packets: emulated host, netmap, ptnet QEMU, guest, traffic, report
 #| make test       all tests: lint, sanity, unit, molecule on the lab, power failures, the doubles, netmap's own tests
-#| make lab-down   remove every machine, process and overlay that a lab of this user made; a make lab or make test that
-#|                 is still running ends with them
+#| make lab-down   remove every machine, process and overlay that labs of this LAB_CACHE made (of LAB_NAME alone, where it
+#|                 is given); a make lab or make test of theirs that is still running ends with them
 #|
 #| Parts: make setup, make lint, make sanity, make unit, make molecule, make fork, make machine,
 #|        make double, make upstream
@@ -40,7 +40,8 @@ help:
 #|   NIGHTLY           yes: the long forms: 10,000 random sequences, the power cut at 10 points, 20 forks, another kernel
 #|                     (default: no)
 #|   SEED              the number that the machine tests' random choices come from               (default: a new one)
-#|   LAB_CACHE         where images, sources and builds are kept             (default: ~/.cache/netmap-ptnet)
+#|   LAB_CACHE         where images, sources, builds and machines are kept   (default: ~/.cache/netmap-ptnet)
+#|   LAB_NAME          name of the lab; labs of other names or caches run beside it     (default: lab)
 #|   PYTHON            the interpreter for the environment, 3.11 or newer
 #|   VERBOSE           -v to -vvvv for ansible-playbook
 setup:
@@ -91,5 +92,5 @@ lock:
 	    --custom-compile-command "make lock" requirements/dev.in -o requirements/dev.txt
 
 export SOURCE_NETMAP COMMIT_NETMAP SOURCE_QEMU COMMIT_QEMU FROM ACCELERATOR MEMORY CPUS SNAPSHOT SUITE HYPERVISOR
-export MIRROR CHECK_SECONDS LAB_CACHE PYTHON VERBOSE KEEP
+export MIRROR CHECK_SECONDS LAB_CACHE LAB_NAME PYTHON VERBOSE KEEP
 export REHEARSAL NIGHTLY SEED

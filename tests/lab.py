@@ -9,6 +9,8 @@ Exit status: 0 proven, or rehearsed on doubles, 2 failed, 3 a source cannot be r
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -18,6 +20,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import yaml
+from ansible_collections.netmap.ptnet.plugins.module_utils import files
 from ansible_collections.netmap.ptnet.plugins.module_utils.build.source import unreachable
 from ansible_collections.netmap.ptnet.plugins.module_utils.build.store import Store
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
@@ -27,7 +30,6 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STEPS = ("lab", "host", "guest", "check")
 RUN_MARK = "NETMAP_PTNET_RUN"
 UNREACHABLE_STATUS = 3
-LAB = "lab"  # what the role's lab_name is when nobody sets it
 DOUBLES = os.path.join(ROOT, "tests/doubles")
 # Beside the inventory that the lab role writes, so that there is one before it does.
 CONTROLLER = """---
@@ -45,6 +47,44 @@ def cache():
     return os.path.abspath(os.environ.get("LAB_CACHE") or os.path.join(home, "netmap-ptnet"))
 
 
+def lab_name():
+    """The name of the lab that ``make lab`` makes (str), ``LAB_NAME``. With the cache it says which lab it is.
+
+    :raises PtnetError: it cannot be one
+    """
+    given = knob("LAB_NAME") or role("defaults/main.yml")["lab_name"]
+    machine.check_names(given, None)
+    return given
+
+
+def run_mark(lab):
+    """What the processes of this run bear in their environment (str): whose they are, so that others let them be."""
+    return "%s:%s:%d" % (cache(), lab, os.getpid())
+
+
+@contextlib.contextmanager
+def alone(lab):
+    """Hold the lab of a name in this cache: a second run would take the machines away from under the first.
+
+    :raises PtnetError: there is another run
+    """
+    os.makedirs(cache(), mode=0o700, exist_ok=True)
+    with open(os.path.join(cache(), "lock-" + lab), "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PtnetError("the machines are in use", found="another run on the lab %s in %s" % (lab, cache()),
+                             remedy="run it again when that has ended; another LAB_NAME or LAB_CACHE is another lab"
+                             ) from None
+        yield
+
+
+def control(lab):
+    """A folder for shared SSH connections of programs other than Ansible (path), short enough for sockets."""
+    digest = hashlib.sha256(("%s:%s" % (cache(), lab)).encode()).hexdigest()[:10]
+    return os.path.expanduser("~/.ansible/cp/" + digest)
+
+
 def knob(name):
     """A knob of the Makefile, None when it is not set (str)."""
     return os.environ.get(name) or None
@@ -56,7 +96,7 @@ def variables():
     :raises PtnetError: a knob that cannot be
     """
     given = {
-        "lab_cache": cache(), "lab_mirror": knob("MIRROR"),
+        "lab_cache": cache(), "lab_name": lab_name() if knob("LAB_NAME") else None, "lab_mirror": knob("MIRROR"),
         "lab_suite": word("SUITE", *role("meta/argument_specs.yml")["argument_specs"]["main"]["options"]["lab_suite"][
             "choices"]),
         "lab_hypervisor": word("HYPERVISOR", "distribution", "fork", "both"),
@@ -192,8 +232,9 @@ def ansible(lab, given):
     What they leave running in the background ends with the run.
     """
     os.makedirs(os.path.dirname(inventory(lab)), mode=0o700, exist_ok=True)
-    with open(inventory("controller"), "w", encoding="utf-8") as stream:
-        stream.write(CONTROLLER)
+    if not os.path.exists(inventory("controller")):
+        # At once: another lab of this cache may read it.
+        files.replace(inventory("controller"), CONTROLLER.encode())
     if not os.path.exists(inventory(lab)):
         with open(inventory(lab), "w", encoding="utf-8") as stream:
             stream.write("all: {}\n")
@@ -206,7 +247,7 @@ def ansible(lab, given):
                        NETMAP_PTNET_PROGRESS=os.path.join(cache(), "store/log"),
                        NETMAP_PTNET_FAILURE=failure_file(lab),
                        PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))
-    environment.setdefault(RUN_MARK, str(os.getpid()))
+    environment.setdefault(RUN_MARK, run_mark(lab))
     try:
         yield environment, ["--inventory=" + inventory("controller"), "--inventory=" + inventory(lab),
                             "--extra-vars=@" + extra, *(knob("VERBOSE") or "").split()]
@@ -215,10 +256,10 @@ def ansible(lab, given):
         end_marked(environment[RUN_MARK])
 
 
-def play(name, given, *arguments):
+def play(playbook, given, *arguments):
     """Run one playbook of the collection to its end. Returns its exit status (int)."""
-    with ansible(LAB, given) as (environment, common):
-        argv = ["ansible-playbook", *common, os.path.join(ROOT, "playbooks", name), *arguments]
+    with ansible(lab_name(), given) as (environment, common):
+        argv = ["ansible-playbook", *common, os.path.join(ROOT, "playbooks", playbook), *arguments]
         process = subprocess.Popen(argv, env=environment, cwd=ROOT)
         try:
             return process.wait()
@@ -230,7 +271,7 @@ def play(name, given, *arguments):
 def end_marked(run, with_machines=False):
     """End what a run started and left behind (compilers, an image being made), by a mark in the environment.
 
-    :param run: the value of the mark, None for any (str)
+    :param run: the value of the mark, or its parts without the last ones, for all runs on a lab or in a cache (str)
     :param with_machines: whether the lab's machines, which shall outlive the run, end too (bool)
     """
     spared = set() if with_machines else {pid for pids in processes.machines().values() for pid in pids}
@@ -247,7 +288,7 @@ def end_marked(run, with_machines=False):
 
 
 def _marked(run):
-    """Our own processes that bear a run's mark, None for any run's (set of pid)."""
+    """Our own processes that bear a run's mark (set of pid); ``run`` as :func:`end_marked` takes it."""
     found = set()
     for entry in filter(str.isdigit, os.listdir("/proc")):
         # A process may end between the listing and the look.
@@ -256,7 +297,8 @@ def _marked(run):
                 with open("/proc/%s/environ" % entry, "rb") as stream:
                     words = stream.read().split(b"\0")
                 marks = [word for word in words if word.startswith(RUN_MARK.encode() + b"=")]
-                if marks and (run is None or marks[0] == ("%s=%s" % (RUN_MARK, run)).encode()):
+                value = marks[0].decode("utf-8", "surrogateescape").partition("=")[2] if marks else ""
+                if run in (value, value.rpartition(":")[0], value.rpartition(":")[0].rpartition(":")[0]) and value:
                     found.add(int(entry))
     return found
 
@@ -276,9 +318,9 @@ def up():
     skipped = STEPS[:STEPS.index(start)]
     arguments = ["--skip-tags", ",".join(skipped)] if skipped else []
     status = play("lab.yml", given, *arguments)
-    if status and hung(LAB):
-        print("\nAn emulated machine hung: %s. Starting over once, from fresh machines." % hung(LAB))
-        remove(LAB)
+    if status and hung(lab_name()):
+        print("\nAn emulated machine hung: %s. Starting over once, from fresh machines." % hung(lab_name()))
+        remove(lab_name())
         status = play("lab.yml", given)
     print("make lab: %s after %d min %d s" % (
         "failed" if status else outcome(), *divmod(int(time.monotonic() - begin), 60)))
@@ -293,7 +335,7 @@ def side(given):
 
 def changed_sides(wanted):
     """Whether the machines of the lab were made for another :func:`side`; they are removed then (bool)."""
-    path = os.path.join(cache(), "side-" + LAB)
+    path = os.path.join(cache(), "side-" + lab_name())
     try:
         with open(path, encoding="utf-8") as stream:
             before = stream.read()
@@ -301,7 +343,7 @@ def changed_sides(wanted):
         before = None
     if before != wanted:
         # A loaded netmap, running machines and the image are of another side; nothing of them can be gone on with.
-        remove(LAB)
+        remove(lab_name())
     os.makedirs(cache(), mode=0o700, exist_ok=True)
     with open(path, "w", encoding="utf-8") as stream:
         stream.write(wanted)
@@ -309,7 +351,9 @@ def changed_sides(wanted):
 
 
 def report_folder():
-    """Where the check of ``make lab`` puts its report (path)."""
+    """Where the check of ``make lab`` puts its report (path): one place for each lab."""
+    if knob("LAB_CACHE") or knob("LAB_NAME"):
+        return os.path.join(cache(), "report-" + lab_name())
     home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local/state")
     return os.path.join(home, "netmap-ptnet")
 
@@ -339,28 +383,35 @@ def hung(lab):
 
 
 def remove(lab=None):
-    """Remove the machines of one lab, or every lab machine of this user, wherever its folder is or was."""
-    wanted = {"state": "absent", "name": None, "hostname": None, "cache": cache()}
-    found = machine.act(wanted, True)["diff"]["before"]
-    for name in [name for name in found if lab is None or name.startswith(lab + "-")]:
-        machine.act(dict(wanted, name=name), False)
-        print("removed %s" % name)
+    """Remove the machines of one lab of this cache, or of all of them, and their inventories."""
+    done = machine.act({"state": "absent", "name": None, "lab": lab, "cache": cache()}, False)
+    for one in done["diff"]["before"]:
+        print("removed %s" % one)
     folder = os.path.join(cache(), "inventory")
-    for name in os.listdir(folder) if os.path.isdir(folder) else []:
-        if lab is None or name == lab + ".yml":
-            os.unlink(os.path.join(folder, name))
+    for entry in os.listdir(folder) if os.path.isdir(folder) else []:
+        if lab is None or entry == lab + ".yml":
+            os.unlink(os.path.join(folder, entry))
 
 
 def down():
-    end_marked(None, with_machines=True)
-    remove()
+    """Remove the labs of this cache, or the one that LAB_NAME names, and tell what others there are."""
+    lab = lab_name() if knob("LAB_NAME") else None
+    end_marked(cache() if lab is None else "%s:%s" % (cache(), lab), with_machines=True)
+    remove(lab)
+    for folder in sorted(processes.machines()):
+        place, mark, _machine = folder.partition("/machines/")
+        if mark and place != os.path.realpath(cache()):
+            print("left alone: %s; `make lab-down LAB_CACHE=%s` removes it" % (folder, place))
     return 0
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was begun is tidied up either way
     try:
-        sys.exit({"up": up, "down": down}[sys.argv[1]]())
+        if sys.argv[1] == "down":
+            sys.exit(down())
+        with alone(lab_name()):
+            sys.exit(up())
     except PtnetError as error:
         sys.exit("lab: %s" % error.message)
     except KeyboardInterrupt:

@@ -8,8 +8,6 @@ A stage that fails stops no other one. Exit status: 0 none failed, 1 some did, 2
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -116,7 +114,7 @@ def repeated(lab_name, given, attempt, note):
     """
     keep = lab.word("KEEP", "yes", "no") == "yes"
     notes = [note]
-    with alone():
+    with lab.alone(lab_name):
         try:
             for last in (False, True):
                 lab.remove(lab_name)
@@ -130,23 +128,6 @@ def repeated(lab_name, given, attempt, note):
             if not keep:
                 lab.remove(lab_name)
     return "failed" if failure else "passed", "; ".join(filter(None, [failure, *notes]))
-
-
-@contextlib.contextmanager
-def alone():
-    """Machines are known by name to all caches and checkouts of a user: a second run would kill those of the first.
-
-    :raises PtnetError: there is another run
-    """
-    folder = os.path.expanduser("~/.ansible")
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "netmap-ptnet-%s.lock" % MOLECULE), "w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PtnetError("the machines are in use", found="another run of the tests by this user",
-                             remedy="run it again when that has ended") from None
-        yield
 
 
 def molecule_once(given, keep):
@@ -174,8 +155,11 @@ def scenario(name, lab_name, given, keep):
     with lab.ansible(lab_name, given) as (environment, arguments):
         environment.update(
             NETMAP_PTNET_REPORT=report, NETMAP_PTNET_INVENTORY=lab.inventory(lab_name),
+            NETMAP_PTNET_CONTROL=lab.control(lab_name),
             MOLECULE_EPHEMERAL_DIRECTORY=folder, MOLECULE_GLOB="molecule/*/molecule.yml",
             MOLECULE_COMMAND_BORDERS="no", PY_COLORS=str(int(sys.stdout.isatty())))
+        # ssh makes no folder for its sockets, and ends without one.
+        os.makedirs(lab.control(lab_name), mode=0o700, exist_ok=True)
         late = threading.Event()
         process = subprocess.Popen(
             ["molecule", "test", "--scenario-name", name, "--destroy", "never" if keep else "always", "--", *arguments],
@@ -242,13 +226,13 @@ def machine():
         return "skipped", "the sources are doubles; what they prove is in the stage double"
     if reason:
         return reason
-    with alone():
+    with lab.alone("machine"):
         return result(run(os.path.join(sys.prefix, "bin/pytest"), "-s", "tests/machine", "--ignore", DOUBLE_TESTS))
 
 
 def double():
     """Random states and injected faults on the double of netmap, which counts the calls that would crash netmap."""
-    with alone():
+    with lab.alone("double"):
         return result(run(os.path.join(sys.prefix, "bin/pytest"), "-s", DOUBLE_TESTS))
 
 
@@ -257,7 +241,7 @@ def benchmark():
     sys.path[:0] = [os.path.join(lab.ROOT, "tests/machine")]
     import emulated
 
-    with alone():
+    with lab.alone("benchmark"):
         host = emulated.Emulated("benchmark")
         try:
             host.create()
@@ -282,7 +266,7 @@ def main(wanted):
     lab.word("KEEP", "yes", "no")
     lab.word("NIGHTLY", "yes", "no")
     os.environ["VENV"] = sys.prefix
-    os.environ.setdefault(lab.RUN_MARK, str(os.getpid()))
+    os.environ.setdefault(lab.RUN_MARK, lab.run_mark("tests"))
     rows = []
     for name in wanted or STAGES:
         say("\n=== %s %s" % (name, "=" * (70 - len(name))))

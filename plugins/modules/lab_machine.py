@@ -19,18 +19,21 @@ extends_documentation_fragment: [netmap.ptnet.attributes]
 requirements: [qemu-system-x86, qemu-utils, an SSH client]
 options:
   state:
-    description: V(running) starts it where it does not answer; V(absent) ends it and removes its overlay.
+    description:
+      - V(running) starts it where it does not answer; V(absent) ends it and removes its overlay.
+      - With V(absent) and no O(name) that is every machine of O(lab), and without O(lab) too, every one of O(cache).
     type: str
     choices: [running, absent]
     default: running
   name:
+    description: Host name of the machine in its lab, of lower-case letters, digits, C(-) and dots.
+    type: str
+  lab:
     description:
-      - Name of the machine among all labs of this user, of lower-case letters, digits and C(-).
-      - O(state=absent) without a name takes every lab machine of this user.
+      - Name of the lab that it belongs to, of lower-case letters, digits and C(-).
+      - Machines are told apart by O(cache), lab and O(name); those of another cache or lab are never touched.
     type: str
-  hostname:
-    description: The name that the machine itself knows; by default O(name).
-    type: str
+    version_added: 0.2.0
   cache:
     description: Folder that keeps everything expensive; the machines are below C(machines).
     type: path
@@ -93,6 +96,7 @@ EXAMPLES = r"""
 - name: Start a machine
   netmap.ptnet.lab_machine:
     name: hv1
+    lab: lab
     cache: "{{ lab_cache }}"
     disk: "{{ image.disk }}"
     kernel: "{{ image.kernel }}"
@@ -102,12 +106,13 @@ EXAMPLES = r"""
 - name: Remove every machine that the lab made
   netmap.ptnet.lab_machine:
     state: absent
+    lab: lab
     cache: "{{ lab_cache }}"
 
 - name: Start a larger machine, booted from cold, with a disk for the guests in it
   netmap.ptnet.lab_machine:
-    name: test-hv1
-    hostname: hv1
+    name: hv1.example.org
+    lab: test
     cache: "{{ lab_cache }}"
     disk: "{{ image.disk }}"
     guest_disk: "{{ image.disk }}"
@@ -123,6 +128,7 @@ EXAMPLES = r"""
 - name: Start two machines whose second NICs a cable joins
   netmap.ptnet.lab_machine:
     name: "{{ item }}"
+    lab: lab
     cache: "{{ lab_cache }}"
     disk: "{{ image.disk }}"
     kernel: "{{ image.kernel }}"
@@ -163,12 +169,12 @@ folder:
   description: Where its overlay and control socket are.
   returned: when running
   type: str
-  sample: /home/me/.cache/netmap-ptnet/machines/hv1
+  sample: /home/me/.cache/netmap-ptnet/machines/lab/hv1
 console:
   description: File with its serial console.
   returned: when running
   type: str
-  sample: /home/me/.cache/netmap-ptnet/machines/hv1/console.log
+  sample: /home/me/.cache/netmap-ptnet/machines/lab/hv1/console.log
 failed_attempts:
   description: Why earlier starts in this run failed; empty normally.
   returned: when running
@@ -177,14 +183,14 @@ failed_attempts:
   sample: []
 msg:
   description:
-    - A name that cannot be one.
+    - A name that cannot be one, a cache whose path is too long for sockets in it.
     - QEMU that is missing or ended, or a machine that did not answer in time, with the last lines of its console
       (C(log_tail)) and why earlier starts failed (C(failed_attempts)).
   returned: failure
   type: str
   sample: >-
-    the name of a lab machine is not usable; found: 'HV 1'; expected: lower-case letters, digits and -, at most 41
-    characters.
+    the name of a lab machine is not usable; found: 'HV 1'; expected: a host name of lower-case letters, digits, - and
+    dots, at most 64 characters.
 """
 
 from ansible_collections.netmap.ptnet.plugins.module_utils.face import serve
@@ -193,7 +199,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.lab.machine import ac
 ARGUMENT_SPEC = {
     "state": {"type": "str", "choices": ["running", "absent"], "default": "running"},
     "name": {"type": "str"},
-    "hostname": {"type": "str"},
+    "lab": {"type": "str"},
     "cache": {"type": "path", "required": True},
     "disk": {"type": "path"},
     "kernel": {"type": "path"},
@@ -211,8 +217,8 @@ ARGUMENT_SPEC = {
 
 
 def main():
-    serve(act, ARGUMENT_SPEC,
-          required_if=[("state", "running", ("name", "disk", "kernel", "initrd", "ssh_key"))])
+    serve(act, ARGUMENT_SPEC, required_by={"name": "lab"},
+          required_if=[("state", "running", ("name", "lab", "disk", "kernel", "initrd", "ssh_key"))])
 
 
 if __name__ == "__main__":

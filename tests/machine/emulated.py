@@ -61,7 +61,7 @@ class Answer:
 
 
 class Emulated:
-    """One emulated host, ``<lab_name>-hv1``. Makes nothing before :meth:`create`.
+    """One emulated host, ``hv1`` of a lab of its own. Makes nothing before :meth:`create`.
 
     :param lab_name: of its lab; machines are known by it (str)
     :param tags: what of ``playbooks/lab.yml`` makes it: ``lab`` alone is bare Debian (str)
@@ -76,8 +76,7 @@ class Emulated:
         self._skipped = "check" if guests else "guest,check"
         if not guests:
             self.given["lab_guests"] = []
-        self.name = "%s-%s" % (lab_name, self.host)
-        self.folder = os.path.join(lab.cache(), "machines", self.name)
+        self.folder = os.path.join(os.path.realpath(lab.cache()), "machines", lab_name, self.host)
         self.key = os.path.join(lab.cache(), "ssh/id_ed25519")
         self._argv = None
         self._processes = []
@@ -102,12 +101,12 @@ class Emulated:
             return json.load(stream)["port"]
 
     def running(self):
-        return self.name in processes.machines([self.name])
+        return bool(processes.machines([self.folder]))
 
     def cut(self):
         """Power off hard: what the guest had not flushed to its disk is lost, the rest of the disk stays."""
-        found = processes.machines([self.name])
-        for pid in found.get(self.name, []):
+        found = processes.machines([self.folder])
+        for pid in found.get(self.folder, []):
             with open("/proc/%d/cmdline" % pid, encoding="utf-8") as stream:
                 words = stream.read().rstrip("\0").split("\0")
             if "-incoming" in words:  # a clone of the snapshot starts from cold the next time
@@ -209,7 +208,7 @@ class Emulated:
         return {"ansible_host": "127.0.0.1", "ansible_port": self.port, "ansible_user": "root",
                 "ansible_ssh_private_key_file": self.key, "ansible_python_interpreter": "/usr/bin/python3",
                 "ansible_ssh_common_args": " ".join(remote.OPTIONS),
-                "ansible_control_path_dir": "~/.ansible/cp/" + self.lab_name}
+                "ansible_control_path_dir": lab.control(self.lab_name)}
 
     def ansible(self, program="ansible-playbook", *arguments, **given):
         """Run a program of Ansible with this lab's inventory. Returns :class:`Answer`."""

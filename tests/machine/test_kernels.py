@@ -88,7 +88,7 @@ def install(host, kernel, folder):
 
 def reboots_into(host, kernel):
     """A boot loader that starts another kernel at the next reboot: the emulator ends then, and is started with it."""
-    (pid,) = processes.machines([host.name])[host.name]
+    (pid,) = processes.machines([host.folder])[host.folder]
     with open("/proc/%d/cmdline" % pid, encoding="utf-8") as stream:
         words = stream.read().rstrip("\0").split("\0")
     if "-incoming" in words:

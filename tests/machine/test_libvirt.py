@@ -17,10 +17,13 @@ import lab
 import pytest
 import yaml
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.network import ADDRESS, PREFIX
+from ansible_collections.netmap.ptnet.plugins.module_utils.vm_identity import Identity
 
 pytestmark = pytest.mark.skipif(not emulated.nightly(), reason="takes a quarter of an hour: NIGHTLY=yes")
 
 NAME, MEMORY, FORWARD = "web", 384, 10022
+# The role guest knows a machine of libvirt's by the uuid that it is given.
+WHO = Identity("libvirt", "hv1", NAME)
 PORTS = [{"port": "vale1:10"}, {"port": "netmap:pp0{1", "trust": "shared"},
          {"port": "netmap:pp0{2", "trust": "shared"}]
 DECLARED = yaml.safe_load(pathlib.Path(lab.ROOT, "playbooks/vars/lab.yml").read_text(encoding="utf-8"))
@@ -32,6 +35,7 @@ DISK = "/var/lib/libvirt/images/%s.qcow2" % NAME
 DOMAIN = """\
 <domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>%(name)s</name>
+  <uuid>%(uuid)s</uuid>
   <memory unit='MiB'>%(memory)d</memory>
   <vcpu>1</vcpu>
   %(backing)s
@@ -50,7 +54,7 @@ DOMAIN = """\
     <interface type='user'>
       <backend type='passt'/><model type='virtio'/>
       <ip family='ipv4' address='%(address)s' prefix='%(prefix)s'/>
-      <portForward proto='tcp' address='127.0.0.1'><range start='%(forward)d' to='22'/></portForward>
+      <portForward proto='tcp' address='%(listens)s'><range start='%(forward)d' to='22'/></portForward>
     </interface>
     <serial type='pty'/>
     <memballoon model='none'/>
@@ -65,7 +69,7 @@ def host():
     """A host with libvirt and a port process, and no VM of ours."""
     one = emulated.Emulated("libvirt", tags="lab,host", guests=True, lab_suite="trixie", lab_image_packages=PACKAGES,
                             lab_guests=[{"name": NAME, "host": "hv1", "management_port": FORWARD}],
-                            lab_host_variables=HOST)
+                            lab_host_variables=HOST, lab_fleet=WHO.fleet)
     keep = os.environ.get("KEEP") == "yes"
     try:
         yield one if keep and one.running() else one.create()
@@ -79,7 +83,7 @@ def domain(use, chipset):
     backing, commandline = use.split("<!-- as its last elements -->")
     return DOMAIN % {
         "name": NAME, "memory": MEMORY, "forward": FORWARD, "address": ADDRESS, "prefix": PREFIX, "chipset": chipset,
-        "disk": DISK, "backing": backing, "commandline": commandline,
+        "uuid": WHO.uuid(), "listens": WHO.address(), "disk": DISK, "backing": backing, "commandline": commandline,
         "append": DECLARED["__lab_host"]["vms_machines"][0]["append"]}
 
 

@@ -28,6 +28,5 @@ def test_the_ports_are_up(host):
 
 
 def test_the_hosts_loopback_is_not_reached(host):
-    # QEMU's own user network would lead there: sshd listens, and so does the forward that this command came by.
-    for port in (22, 10022):
-        assert host.run("timeout 10 bash -c 'exec 3<> /dev/tcp/10.0.2.2/%d'" % port).rc != 0
+    # QEMU's own user network would lead there, where sshd listens.
+    assert host.run("timeout 10 bash -c 'exec 3<> /dev/tcp/10.0.2.2/22'").rc != 0

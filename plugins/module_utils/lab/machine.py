@@ -10,6 +10,7 @@ Private to netmap.ptnet.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -28,27 +29,30 @@ from .image import identity
 APPEND = ("root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off audit=0 quiet systemd.show_status=0 "
           "tsc=nowatchdog")
 SNAPSHOT_COMMAND_TIMEOUT = 60
+SOCKET_MAX = 107  # bytes of the path of a Unix socket, unix(7)
+HOST_MAX = 64  # HOST_NAME_MAX of Linux
+_LAB = re.compile(r"[a-z0-9][a-z0-9-]{0,31}\Z")
+_HOST = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)*\Z")
 
 
 def act(params, check_mode):
     """What ``lab_machine`` does. Returns the module's result (dict)."""
-    for option in ("name", "hostname"):
-        if params[option] is not None and not re.match(r"[a-z0-9][a-z0-9-]{0,40}\Z", params[option]):
-            raise PtnetError("the %s of a lab machine is not usable" % option, found=repr(params[option]),
-                             expected="lower-case letters, digits and -, at most 41 characters")
-    machine = Machine(params)
+    check_names(params["lab"], params["name"])
     change = Change()
     if params["state"] == "absent":
-        names = [params["name"]] if params["name"] else None
-        found = processes.machines(names)
-        folders = machine.folders(names)
-        for name in sorted(set(found) | set(folders)):
-            change.note(name, "present", "absent")
-        if not check_mode:
-            processes.kill(found)
-            for folder in folders.values():
-                shutil.rmtree(folder)
+        top = os.path.join(os.path.realpath(params["cache"]), "machines")
+        running, folders = processes.machines(), _folders(top)
+        wanted = os.path.join(top, *(part for part in (params["lab"], params["name"]) if part))
+        for folder in sorted({*running, *folders}):
+            if folder == wanted or folder.startswith(wanted + "/"):
+                change.note(os.path.relpath(folder, top), "present", "absent")
+                if not check_mode:
+                    processes.kill({folder: running.get(folder, [])})
+                    shutil.rmtree(folder, ignore_errors=folder not in folders)
+                    with contextlib.suppress(OSError):  # others of its lab are there
+                        os.rmdir(os.path.dirname(folder))
         return change.result()
+    machine = Machine(params)
     # A link that cannot be is told in check mode too.
     cables(params["name"], params["links"])
     running = machine.running()
@@ -59,20 +63,48 @@ def act(params, check_mode):
     return dict(change.result(), failed_attempts=attempts, **machine.report())
 
 
+def check_names(lab, name):
+    """Refuse names that become part of paths and command lines; each may be None.
+
+    :raises PtnetError: it cannot be one
+    """
+    if lab is not None and not _LAB.match(lab):
+        raise PtnetError("the name of a lab is not usable", found=repr(lab),
+                         expected="lower-case letters, digits and -, at most 32 characters")
+    if name is not None and (len(name) > HOST_MAX or not _HOST.match(name)):
+        raise PtnetError("the name of a lab machine is not usable", found=repr(name),
+                         expected="a host name of lower-case letters, digits, - and dots, at most %d characters"
+                         % HOST_MAX)
+
+
+def _folders(top):
+    """The folders of machines, whether these run or not (set of path); version 0.1.0 had no folders of labs."""
+    found = set()
+    for lab in os.listdir(top) if os.path.isdir(top) else []:
+        path = os.path.join(top, lab)
+        if os.path.lexists(os.path.join(path, "overlay.qcow2")):
+            found.add(path)
+        else:
+            found |= {os.path.join(path, name) for name in os.listdir(path)}
+    return found
+
+
 class Machine:
-    """A machine below ``<cache>/machines/<name>``: overlay, console, control socket, definition."""
+    """A machine below ``<cache>/machines/<lab>/<name>``: overlay, console, control socket, definition.
+
+    :raises PtnetError: sockets there would have paths that are too long
+    """
 
     def __init__(self, params):
         self.params = params
         self.name = params["name"]
-        self.cache = params["cache"]
-        self.folder = os.path.join(self.cache, "machines", self.name or "")
-
-    def folders(self, names):
-        """Folders of the named machines, or of all (dict of name: path)."""
-        top = os.path.join(self.cache, "machines")
-        present = os.listdir(top) if os.path.isdir(top) else []
-        return {name: os.path.join(top, name) for name in present if names is None or name in names}
+        self.cache = os.path.realpath(params["cache"])
+        self.folder = os.path.join(self.cache, "machines", params["lab"], self.name)
+        length = len(os.fsencode(self._file("link%d" % len(params["links"]))))
+        if length > SOCKET_MAX:
+            raise PtnetError("the folder of the machine is too deep for its sockets", found=self.folder,
+                             expected="%d bytes less" % (length - SOCKET_MAX),
+                             remedy="keep the cache at a shorter path (LAB_CACHE of make), or shorten the names")
 
     def _file(self, name):
         return os.path.join(self.folder, name)
@@ -87,7 +119,7 @@ class Machine:
     def running(self):
         """Whether the process is there and answers a command (bool)."""
         definition = self._definition()
-        return bool(definition and self.name in processes.machines([self.name])
+        return bool(definition and processes.machines([self.folder])
                     and remote.answers(definition["port"], self.params["ssh_key"], 20))
 
     def report(self):
@@ -102,7 +134,7 @@ class Machine:
         """
         failed = []
         while True:
-            processes.kill(processes.machines([self.name]))
+            processes.kill(processes.machines([self.folder]))
             shutil.rmtree(self.folder, ignore_errors=True)
             os.makedirs(self.folder)
             try:
@@ -110,7 +142,7 @@ class Machine:
                 return failed
             except PtnetError as error:
                 console = tail(self._file("console.log"))
-                processes.kill(processes.machines([self.name]))
+                processes.kill(processes.machines([self.folder]))
                 if failed:
                     raise PtnetError("the emulated machine %s did not start, twice" % self.name, found=error.message,
                                      remedy="read %s; on a busy machine raise timeout" % self._file("console.log"),
@@ -130,7 +162,7 @@ class Machine:
         argv = vector(self.params, accel, self.folder, port, memory, share=not clone, ends=self._ends())
         run(argv + (["-incoming", "defer"] if clone else []), 60, env={"PATH": os.environ["PATH"] + ":/usr/sbin"})
         if clone:
-            with Qmp(self._file("qmp"), SNAPSHOT_COMMAND_TIMEOUT) as qmp:
+            with Qmp(self._file(processes.SOCKET), SNAPSHOT_COMMAND_TIMEOUT) as qmp:
                 _ignore_shared(qmp)
                 qmp.execute("migrate-incoming", uri="exec:cat %s" % os.path.join(snapshot, "state"))
                 _wait_for(lambda: qmp.execute("query-status")["status"] in ("paused", "running"), "the snapshot loads")
@@ -138,7 +170,7 @@ class Machine:
         remote.wait(port, self.params["ssh_key"], self.params["timeout"])
         if from_snapshot and not clone:
             self._save(snapshot)
-        remote.introduce(port, self.params["ssh_key"], self.params["hostname"] or self.name)
+        remote.introduce(port, self.params["ssh_key"], self.name)
         with open(self._file("machine.json.new"), "w") as stream:
             json.dump({"name": self.name, "port": port, "accelerator": accel, "from_snapshot": clone,
                        "seconds": round(time.monotonic() - begin, 1)}, stream)
@@ -146,21 +178,21 @@ class Machine:
 
     def _ends(self):
         """Sockets of our cables, ours and the other machine's (list of pairs of path)."""
-        return [(self._file("link%d" % number), os.path.join(self.cache, "machines", peer, "link%d" % number))
+        return [(self._file("link%d" % number), os.path.join(os.path.dirname(self.folder), peer, "link%d" % number))
                 for number, peer in cables(self.name, self.params["links"])]
 
     def _snapshot_identity(self, accel):
         inputs = {name: self.params[name] for name in ("disk", "memory", "cpus", "guest_disk")}
         version = run([self.params["emulator"], "--version"], 30)[1]
-        argv = vector(dict(self.params, name=""), accel, "", 0, "", False, [("", "") for _end in self._ends()])
+        argv = vector(dict(self.params, lab="", name=""), accel, "", 0, "", False, [("", "") for _end in self._ends()])
         return identity("snapshot", [inputs, version, accel, argv])
 
     def _save(self, snapshot):
         """Keep the booted machine for later clones, and go on as one of its users ourselves."""
-        making = snapshot + ".making-%s" % self.name
+        making = snapshot + ".making-%s-%s" % (self.params["lab"], self.name)
         shutil.rmtree(making, ignore_errors=True)
         os.makedirs(making)
-        with Qmp(self._file("qmp"), SNAPSHOT_COMMAND_TIMEOUT) as qmp:
+        with Qmp(self._file(processes.SOCKET), SNAPSHOT_COMMAND_TIMEOUT) as qmp:
             qmp.execute("stop")
             _ignore_shared(qmp)
             qmp.execute("migrate", uri="exec:cat > %s" % os.path.join(making, "state"))
@@ -214,14 +246,14 @@ def vector(params, accel, folder, port, memory, share, ends=()):
     # An AMD CPU with nested paging is what the emulator can nest; with KVM the host's own is passed on.
     cpu = "host" if accel == "kvm" else "EPYC,+svm,+npt"
     argv = [
-        params["emulator"], "-name", processes.MARK + (params["name"] or ""), "-daemonize",
+        params["emulator"], "-name", "%s%s/%s" % (processes.MARK, params["lab"], params["name"]), "-daemonize",
         "-machine", "pc,accel=%s,memory-backend=ram" % accel, "-cpu", cpu,
         "-smp", str(params["cpus"]), "-m", str(params["memory"]),
         "-object", "memory-backend-file,id=ram,size=%dM,mem-path=%s,share=%s" % (
             params["memory"], memory, "on" if share else "off"),
         "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
         "-serial", "file:%s" % os.path.join(folder, "console.log"),
-        "-qmp", "unix:%s,server=on,wait=off" % os.path.join(folder, "qmp"),
+        "-qmp", "unix:%s,server=on,wait=off" % os.path.join(folder, processes.SOCKET),
         "-kernel", params["kernel"], "-initrd", params["initrd"], "-append", APPEND,
         "-drive", "file=%s,if=virtio,format=qcow2" % os.path.join(folder, "overlay.qcow2"),
         # restrict: no way out, so nothing in the lab depends on what a network happens to offer.

@@ -1,21 +1,27 @@
 # Copyright (c) netmap.ptnet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's processes, found by a mark in their command line, so a lost folder loses none. Private to netmap.ptnet."""
+"""The lab's processes, found by their command line, so a lost folder loses none. Private to netmap.ptnet."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import time
 
 MARK = "netmap-ptnet-lab/"
+SOCKET = "qmp"  # in the machine's folder
+_SOCKET = re.compile(r"unix:(/.+)/%s(,|\Z)" % SOCKET)
 
 
-def machines(names=None):
-    """Our own user's lab machines, all or the named ones (dict of name: list of pid)."""
+def machines(folders=None):
+    """Our own user's lab machines, all or those of some folders (dict of folder: list of pid).
+
+    The name alone would be that of another lab's machine too: whose it is, its folder tells.
+    """
     found = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
@@ -27,10 +33,12 @@ def machines(names=None):
                 words = stream.read().split("\0")
         except OSError:
             continue
-        for flag, value in zip(words, words[1:]):
-            name = value[len(MARK):]
-            if flag == "-name" and value.startswith(MARK) and (names is None or name in names):
-                found.setdefault(name, []).append(int(entry))
+        options = {flag: value for flag, value in zip(words, words[1:]) if flag in ("-name", "-qmp")}
+        socket_path = _SOCKET.match(options.get("-qmp", ""))
+        if options.get("-name", "").startswith(MARK) and socket_path:
+            folder = os.path.realpath(socket_path[1])
+            if folders is None or folder in folders:
+                found.setdefault(folder, []).append(int(entry))
     return found
 
 

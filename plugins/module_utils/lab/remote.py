@@ -61,7 +61,9 @@ def _banner(port):
 
 def introduce(port, key, name):
     """Tell a machine its name and the time: a clone wakes with those of its template."""
+    # The part before the first dot is what people type.
+    names = " ".join(dict.fromkeys([name, name.partition(".")[0]]))
     command = "date -s @%d; hostname %s; echo %s > /etc/hostname; sed -i 's/^127.0.1.1.*/127.0.1.1 %s/' /etc/hosts"
-    status, output = ssh(port, key, command % (time.time(), name, name, name), 60)
+    status, output = ssh(port, key, command % (time.time(), name, name, names), 60)
     if status:
         raise PtnetError("the machine did not take its name", found=output.strip())

@@ -15,6 +15,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.declaration import co
 from ansible_collections.netmap.ptnet.plugins.module_utils.declaration.check import RULES, check
 from ansible_collections.netmap.ptnet.plugins.module_utils.declaration.host import FORM, VARIABLES, known
 from ansible_collections.netmap.ptnet.plugins.module_utils.declaration.rules_ports import lone_ends
+from ansible_collections.netmap.ptnet.plugins.module_utils.vm_identity import Identity
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +65,10 @@ def test_the_lab_passes(more):
     lab = yaml.safe_load(text)
     declared = dict(lab["__lab_host"], vms_hypervisor="auto")
     declared[MACHINES] = declared[MACHINES] + sum((lab[name] for name in more), [])
+    for vm in declared[MACHINES]:
+        for forward in vm["management"]["forwards"]:
+            # As the template there makes it.
+            forward["host_address"] = Identity("lab-1", "hv1", vm["name"]).address()
     assert found(declared, {"memory": 1900 if more else 900}) == []
 
 

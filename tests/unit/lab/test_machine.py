@@ -24,22 +24,27 @@ def lab(tmp_path, monkeypatch):
         cache = str(tmp_path)
 
         @staticmethod
-        def add(*names, process=True):
-            for name in names:
-                os.makedirs(os.path.join(Lab.cache, "machines", name))
-                with open(os.path.join(Lab.cache, "machines", name, "machine.json"), "w") as stream:
-                    json.dump({"name": name, "port": 2222, "accelerator": "tcg"}, stream)
-                if process:
-                    Lab.alive[name] = [BUSY]
+        def folder(name, lab="lab", cache=None):
+            return os.path.join(cache or Lab.cache, "machines", lab, name)
 
         @staticmethod
-        def folders():
-            return sorted(os.listdir(os.path.join(Lab.cache, "machines")))
+        def add(*names, process=True, lab="lab"):
+            for name in names:
+                os.makedirs(Lab.folder(name, lab))
+                with open(os.path.join(Lab.folder(name, lab), "machine.json"), "w") as stream:
+                    json.dump({"name": name, "port": 2222, "accelerator": "tcg"}, stream)
+                if process:
+                    Lab.alive[Lab.folder(name, lab)] = [BUSY]
+
+        @staticmethod
+        def folders(lab="lab"):
+            folder = os.path.join(Lab.cache, "machines", lab)
+            return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
         @staticmethod
         def act(check=False, **changes):
             params = {name: option.get("default") for name, option in ARGUMENT_SPEC.items()}
-            params.update({"name": "hv1", "cache": Lab.cache, "disk": "/disk.raw", "kernel": "/vmlinuz",
+            params.update({"name": "hv1", "lab": "lab", "cache": Lab.cache, "disk": "/disk.raw", "kernel": "/vmlinuz",
                            "initrd": "/initrd.img", "ssh_key": "/key"}, **changes)
             return machine.act(params, check)
 
@@ -47,14 +52,14 @@ def lab(tmp_path, monkeypatch):
         return {name: pids for name, pids in Lab.alive.items() if names is None or name in names}
 
     def kill(found):
-        for name in found:
-            Lab.killed.append(name)
-            del Lab.alive[name]
+        for folder in found:
+            if Lab.alive.pop(folder, None):
+                Lab.killed.append(os.path.basename(folder))
 
     def boot(self, from_snapshot):
         Lab.started.append((self.name, from_snapshot))
         os.rmdir(self.folder)
-        Lab.add(self.name)
+        Lab.add(self.name, lab=self.params["lab"])
 
     monkeypatch.setattr(machine.processes, "machines", machines)
     monkeypatch.setattr(machine.processes, "kill", kill)
@@ -84,7 +89,7 @@ def test_check_mode_predicts_a_start(lab):
 def test_a_machine_that_is_there_by_half_is_made_anew(lab, harm):
     lab.add("hv1", process=harm != "no process")
     lab.answers = harm != "no answer"
-    folder = os.path.join(lab.cache, "machines/hv1")
+    folder = os.path.join(lab.cache, "machines/lab/hv1")
     if harm == "no definition":
         os.unlink(os.path.join(folder, "machine.json"))
     with open(os.path.join(folder, "overlay.qcow2"), "w") as stream:
@@ -101,7 +106,7 @@ def test_a_hang_is_started_over_once_and_from_cold(lab, monkeypatch):
     def hang_once(self, from_snapshot):
         if not lab.started:
             lab.started.append((self.name, from_snapshot))
-            lab.alive[self.name] = [BUSY]
+            lab.alive[self.folder] = [BUSY]
             with open(self._file("console.log"), "w") as stream:
                 stream.write("Booting\nand then nothing\n")
             raise PtnetError("no SSH answer within 120 s")
@@ -116,7 +121,7 @@ def test_a_hang_is_started_over_once_and_from_cold(lab, monkeypatch):
 
 def test_a_second_hang_is_a_failure_with_the_console(lab, monkeypatch):
     def hang(self, from_snapshot):
-        lab.alive[self.name] = [BUSY]
+        lab.alive[self.folder] = [BUSY]
         with open(self._file("console.log"), "w") as stream:
             stream.write("Kernel panic\n")
         raise PtnetError("no SSH answer within 120 s")
@@ -135,27 +140,68 @@ def test_absent_takes_the_named_one_or_all(lab, name, left):
     predicted = lab.act(state="absent", name=name, check=True)
     assert (lab.killed, lab.folders()) == ([], ["hv1", "hv2", "hv3"])
     assert lab.act(state="absent", name=name) == predicted
-    assert sorted(predicted["diff"]["before"]) == sorted({"hv1", "hv2", "hv3"} - set(left))
+    assert sorted(predicted["diff"]["before"]) == sorted("lab/" + name for name in {"hv1", "hv2", "hv3"} - set(left))
     assert lab.folders() == left
     assert not lab.act(state="absent", name=name)["changed"]
 
 
 def test_absent_finds_a_machine_whose_folder_is_lost(lab):
-    lab.alive["hv9"] = [BUSY]
+    lab.alive[lab.folder("hv9")] = [BUSY]
     assert lab.act(state="absent", name=None)["changed"]
     assert lab.killed == ["hv9"]
 
 
-@pytest.mark.parametrize("option", ["name", "hostname"])
-@pytest.mark.parametrize("text", ["", "HV1", "../hv1", "hv 1", "-hv1", "h" * 42, "hv1\n"])
-def test_a_name_that_could_not_be_a_folder_is_refused(lab, option, text):
-    with pytest.raises(PtnetError, match="lower-case letters"):
-        lab.act(**{option: text})
+def test_no_lab_touches_another_one_of_its_cache_or_of_another_cache(lab):
+    lab.add("hv1", "hv2")
+    lab.add("hv1", lab="lab-2")
+    lab.add("hv1", lab="la")
+    elsewhere = lab.folder("hv1", cache="/elsewhere")
+    lab.alive[elsewhere] = [BUSY]
+    assert sorted(lab.act(state="absent", name=None, lab="lab")["diff"]["before"]) == ["lab/hv1", "lab/hv2"]
+    assert (lab.folders(), lab.folders("lab-2"), lab.folders("la")) == ([], ["hv1"], ["hv1"])
+    assert lab.act(lab="third")["changed"]
+    assert set(lab.alive) == {elsewhere, *(lab.folder("hv1", name) for name in ("lab-2", "la", "third"))}
+    # All of a cache, and no more.
+    lab.act(state="absent", name=None, lab=None)
+    assert set(lab.alive) == {elsewhere}
+    assert os.listdir(os.path.join(lab.cache, "machines")) == []
+
+
+def test_a_machine_of_the_first_version_goes_with_its_cache(lab):
+    folder = os.path.join(lab.cache, "machines/lab-hv1")
+    os.makedirs(folder)
+    with open(os.path.join(folder, "overlay.qcow2"), "w"):
+        lab.alive[folder] = [BUSY]
+    assert not lab.act(state="absent", name=None)["changed"]
+    assert list(lab.act(state="absent", name=None, lab=None)["diff"]["before"]) == ["lab-hv1"]
+    assert (lab.alive, os.path.exists(folder)) == ({}, False)
+
+
+@pytest.mark.parametrize("name", ["hv1.example.org", "a.b", "1"])
+def test_a_machine_may_have_a_name_with_dots(lab, name):
+    assert lab.act(name=name)["changed"]
+    assert lab.folders() == [name]
+    assert not lab.act(name=name)["changed"]
+    machine.check_names("lab", "h" * 64)
+
+
+@pytest.mark.parametrize("text", ["", "HV1", "../hv1", "hv 1", "-hv1", "h" * 65, "hv1\n", "hv1.", ".hv1", "hv1..org",
+                                  "hv1.-a", "a/b", "a;b", "a,b"])
+def test_a_name_that_could_not_be_a_folder_is_refused(lab, text):
+    for given in ({"name": text}, {"lab": text or "A"}):
+        with pytest.raises(PtnetError, match="lower-case letters"):
+            lab.act(**given)
     assert lab.started == []
 
 
-PARAMS = {"name": "hv1", "cpus": 2, "memory": 2048, "kernel": "/k", "initrd": "/i", "guest_disk": None, "disk": "/d",
-          "links": [], "emulator": "qemu-system-x86_64"}
+def test_a_folder_in_which_no_socket_could_be_is_refused_before_anything_starts(lab):
+    with pytest.raises(PtnetError, match="too deep for its sockets.*LAB_CACHE"):
+        lab.act(cache=lab.cache + "/" + "c" * 90)
+    assert lab.started == []
+
+
+PARAMS = {"name": "hv1", "lab": "lab", "cpus": 2, "memory": 2048, "kernel": "/k", "initrd": "/i", "guest_disk": None,
+          "disk": "/d", "links": [], "emulator": "qemu-system-x86_64"}
 
 
 def vector(**changes):
@@ -168,7 +214,8 @@ def value(argv, option):
 
 def test_the_command_line_marks_the_machine_and_nests():
     argv = vector()
-    assert value(argv, "-name") == processes.MARK + "hv1"
+    assert value(argv, "-name") == processes.MARK + "lab/hv1"
+    assert value(argv, "-qmp") == "unix:/m/hv1/qmp,server=on,wait=off"
     assert value(argv, "-cpu") == "EPYC,+svm,+npt"
     assert "accel=tcg" in value(argv, "-machine")
     assert (value(argv, "-smp"), value(argv, "-m")) == ("2", "2048")

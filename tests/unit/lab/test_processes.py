@@ -16,7 +16,8 @@ import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.lab import processes
 
 # Never a machine of a real lab: these tests run beside one.
-NAME = "unit-%d" % os.getpid()
+FOLDER = "/nowhere/unit-%d/machines/lab/" % os.getpid()
+NAME = FOLDER + "hv1.example.org"
 
 
 @pytest.fixture
@@ -37,11 +38,11 @@ def start():
         process.wait()
 
 
-def mark(name):
-    return "-name", processes.MARK + name
+def mark(folder, name="lab/hv1"):
+    return "-name", processes.MARK + name, "-x", "-qmp", "unix:%s/qmp,server=on,wait=off" % folder
 
 
-def test_marked_processes_are_found_by_name(start):
+def test_machines_are_found_by_their_folder(start):
     one, two, other = start(*mark(NAME + "a")), start(*mark(NAME + "a")), start(*mark(NAME + "b"))
     assert {name: sorted(pids) for name, pids in processes.machines([NAME + "a"]).items()} == {
         NAME + "a": sorted([one.pid, two.pid])}
@@ -51,11 +52,28 @@ def test_marked_processes_are_found_by_name(start):
     assert processes.machines([NAME]) == {}
 
 
+def test_machines_of_one_name_in_two_caches_are_two(start):
+    """One user, two checkouts with caches of their own: the second lab killed the machines of the first."""
+    one, two = start(*mark("/nowhere/a/machines/lab/hv1")), start(*mark("/nowhere/b/machines/lab/hv1"))
+    assert processes.machines(["/nowhere/a/machines/lab/hv1"]) == {"/nowhere/a/machines/lab/hv1": [one.pid]}
+    processes.kill(processes.machines(["/nowhere/b/machines/lab/hv1"]))
+    assert (one.poll(), two.poll()) == (None, -signal.SIGKILL)
+
+
+def test_a_cache_behind_a_link_is_the_same_one(start, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    process = start(*mark(tmp_path / "link/machines/lab/hv1"))
+    folder = str(tmp_path.resolve() / "real/machines/lab/hv1")
+    assert processes.machines([folder]) == {folder: [process.pid]}
+
+
 @pytest.mark.parametrize("words", [
-    ("-name", NAME),
-    ("-title", processes.MARK + NAME),
-    (processes.MARK + NAME, "-name"),
-    ("-name=" + processes.MARK + NAME, "x"),
+    ("-name", "another", *mark(NAME)[3:]),
+    ("-title", *mark(NAME)[1:]),
+    mark(NAME)[:3],
+    (*mark(NAME)[:3], "-qmp", "tcp:%s/qmp" % NAME),
+    (*mark(NAME)[:3], "-qmp", "unix:%s/other,server=on" % NAME),
+    (mark(NAME)[1], "-name", "x", *mark(NAME)[2:]),
 ])
 def test_other_processes_are_not(start, words):
     start(*words)

@@ -19,7 +19,8 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetEr
 
 ROOT = pathlib.Path(__file__).parents[3]
 KNOBS = ("SOURCE_NETMAP", "COMMIT_NETMAP", "SOURCE_QEMU", "COMMIT_QEMU", "FROM", "ACCELERATOR", "MEMORY", "CPUS",
-         "SNAPSHOT", "MIRROR", "CHECK_SECONDS", "SUITE", "HYPERVISOR", "LAB_CACHE", "VERBOSE", "REHEARSAL")
+         "SNAPSHOT", "MIRROR", "CHECK_SECONDS", "SUITE", "HYPERVISOR", "LAB_CACHE", "LAB_NAME", "VERBOSE",
+         "REHEARSAL")
 
 
 @pytest.fixture
@@ -33,8 +34,6 @@ def lab(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("lab_of_the_test", ROOT / "tests/lab.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    # Machines are known by name to all caches: the real ones of this user would go.
-    monkeypatch.setattr(module.machine, "act", lambda *_unused: {"diff": {"before": {}}})
     return module
 
 
@@ -53,6 +52,7 @@ def test_without_knobs_the_roles_defaults_count(lab, tmp_path, monkeypatch):
     ("SNAPSHOT", "no", "lab_snapshot", False),
     ("SNAPSHOT", "yes", "lab_snapshot", True),
     ("SUITE", "bookworm", "lab_suite", "bookworm"), ("HYPERVISOR", "both", "lab_hypervisor", "both"),
+    ("LAB_NAME", "second", "lab_name", "second"),
     ("MIRROR", "http://mirror.example/debian", "lab_mirror", "http://mirror.example/debian"),
     ("SOURCE_NETMAP", "https://example.org/netmap.git", "netmap_source", "https://example.org/netmap.git"),
     ("COMMIT_NETMAP", "v1", "netmap_commit", "v1"),
@@ -71,13 +71,14 @@ def test_each_knob_is_a_variable(lab, monkeypatch, knob, text, variable, value):
     ("CPUS", "0", "1 to 64"), ("CPUS", "2.5", "1 to 64"), ("CPUS", "\u00b2", "1 to 64"),
     ("CHECK_SECONDS", "0", "1 to 60"), ("CHECK_SECONDS", "61", "1 to 60"),
     ("ACCELERATOR", "hvf", "auto, kvm, tcg"), ("SNAPSHOT", "off", "yes, no"), ("REHEARSAL", "auto", "yes, no"),
+    ("LAB_NAME", "../x", "lower-case letters"), ("LAB_NAME", "a.b", "lower-case letters"),
     ("FROM", "guests", "lab, host, guest, check"), ("SUITE", "sid", "bookworm, trixie"),
 ])
 def test_a_knob_that_cannot_be_is_refused_with_what_can(lab, monkeypatch, knob, text, allowed):
     monkeypatch.setenv(knob, text)
     with pytest.raises(PtnetError) as caught:
         lab.variables()
-    for part in (knob, text, allowed):
+    for part in (knob.replace("LAB_NAME", "name of a lab"), text, allowed):
         assert part in caught.value.message
 
 
@@ -293,21 +294,95 @@ def test_only_a_machine_that_does_not_answer_counts_as_a_hang(lab, failure, told
     assert bool(said) is bool(told)
 
 
-def test_what_a_run_left_behind_ends_and_nothing_else(lab):
-    def start(mark):
+@pytest.fixture
+def begin():
+    """Start a process of a run (its mark, None for none); it waits for its standard input to end."""
+    started = []
+
+    def start(lab, mark):
         environment = dict(os.environ, **({lab.RUN_MARK: mark} if mark else {}))
         process = subprocess.Popen(["sh", "-c", "read line"], stdin=subprocess.PIPE, env=environment)
+        started.append(process)
         # Popen returns a moment before the kernel shows the new environment.
         while not pathlib.Path("/proc/%d/environ" % process.pid).read_bytes():
             time.sleep(0.001)
         return process
-    run = "unit-%d" % os.getpid()
-    ours, other, unmarked = start(run), start(run + "0"), start(None)
-    try:
-        lab.end_marked(run)
-        assert ours.wait(timeout=10) < 0
-        assert (other.poll(), unmarked.poll()) == (None, None)
-    finally:
-        for process in (ours, other, unmarked):
-            process.stdin.close()
-            process.wait()
+    yield start
+    for process in started:
+        process.stdin.close()
+        process.wait()
+
+
+def test_what_a_run_left_behind_ends_and_nothing_else(lab, begin):
+    run = lab.run_mark("lab")
+    ours, other, unmarked = begin(lab, run), begin(lab, run + "0"), begin(lab, None)
+    lab.end_marked(run)
+    assert ours.wait(timeout=10) < 0
+    assert (other.poll(), unmarked.poll()) == (None, None)
+
+
+def test_going_down_ends_the_runs_of_its_own_cache_or_lab(lab, begin, monkeypatch, tmp_path):
+    """It was every run of this user, whichever checkout's."""
+    ours, second, tests = (begin(lab, lab.run_mark(name)) for name in ("lab", "second", "tests"))
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache:2"))
+    other = begin(lab, lab.run_mark("lab"))
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LAB_NAME", "second")
+    lab.down()
+    assert second.wait(timeout=10) < 0
+    assert (ours.poll(), tests.poll(), other.poll()) == (None, None, None)
+    monkeypatch.setenv("LAB_NAME", "")
+    lab.down()
+    assert (ours.wait(timeout=10), tests.wait(timeout=10)) == (-15, -15)
+    assert other.poll() is None
+
+
+def test_going_down_removes_the_machines_of_its_cache_and_tells_of_others(lab, tmp_path, monkeypatch, capsys):
+    killed = []
+    cache = tmp_path / "cache"
+    theirs, first = "/elsewhere/machines/lab/hv1", str(cache / "machines/lab-hv1")
+    folders = [str(cache / "machines" / name) for name in ("lab/hv1", "lab-2/hv1")]
+    alive = dict.fromkeys([*folders, first, theirs], [4711])
+    for folder in folders:
+        os.makedirs(folder)
+    (cache / "inventory").mkdir()
+    for name in ("lab", "lab-2", "controller"):
+        (cache / "inventory" / (name + ".yml")).touch()
+    monkeypatch.setattr(lab.processes, "machines", lambda folders=None: {
+        folder: pids for folder, pids in alive.items() if folder not in killed and (not folders or folder in folders)})
+    monkeypatch.setattr(lab.processes, "kill", killed.extend)
+    lab.remove("lab")
+    # The other lab's name begins with this one's: it was taken for its machine.
+    assert (killed, sorted(os.listdir(cache / "inventory"))) == (folders[:1], ["controller.yml", "lab-2.yml"])
+    lab.down()
+    assert sorted(killed) == sorted([*folders, first])
+    assert "left alone: %s; `make lab-down LAB_CACHE=/elsewhere`" % theirs in capsys.readouterr().out
+
+
+def test_two_runs_on_one_lab_are_refused_and_on_two_labs_are_not(lab, monkeypatch, tmp_path):
+    with lab.alone("lab"):
+        with pytest.raises(PtnetError, match="another run on the lab lab in .*LAB_NAME or LAB_CACHE"), lab.alone("lab"):
+            pass
+        with lab.alone("lab-2"):
+            pass
+        monkeypatch.setenv("LAB_CACHE", str(tmp_path / "other"))
+        with lab.alone("lab"):
+            pass
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    with lab.alone("lab"):
+        pass
+
+
+def test_two_labs_share_no_report_no_socket_and_no_inventory(lab, monkeypatch, tmp_path):
+    found = []
+    for cache, name in (("", ""), ("", "second"), ("a", ""), ("a", "second"), ("b", "second")):
+        monkeypatch.setenv("LAB_CACHE", cache and str(tmp_path / cache))
+        monkeypatch.setenv("LAB_NAME", name)
+        found.append((lab.report_folder(), lab.control(lab.lab_name()), lab.inventory(lab.lab_name()),
+                      lab.failure_file(lab.lab_name())))
+    for places in zip(*found):
+        assert len(set(places)) == len(found)
+    # With the longest name of a user, the ten digits of Ansible's socket, and what ssh adds while it makes it.
+    home = "/home/" + "u" * 32
+    monkeypatch.setenv("HOME", home)
+    assert len(lab.control("l" * 32) + "/" + "0" * 10 + "." + "X" * 16) <= 107

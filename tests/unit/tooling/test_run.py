@@ -88,7 +88,7 @@ def test_a_hang_is_tried_again_once_and_told(run, monkeypatch):
 
 def test_two_runs_at_once_are_refused(run, monkeypatch):
     removed = molecule_that(run, monkeypatch, ("", "", ""))
-    with run.alone(), pytest.raises(run.PtnetError, match="another run"):
+    with run.lab.alone("molecule"), pytest.raises(run.PtnetError, match="another run"):
         run.molecule()
     assert removed == []
     assert run.molecule()[0] == "passed"
