@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 
-from ..netmap import abi, names, parameters
+from ..errors import PtnetError
+from ..netmap import abi, guard, names, parameters
 from .rule import ERROR, NOTE, WARNING, Rule
 
 _BUFFER = parameters.PARAMETERS["buf_size"].default
@@ -174,6 +176,14 @@ def _management(facts):
                          if port["name"] == nic["name"])
         if nic["switch"] and nic["carries"] and not host_stack:
             yield "%s carries %s and is on %s without the host stack" % (nic["name"], nic["carries"], nic["switch"])
+    carried = {nic["name"]: nic["carries"] for nic in facts["nics"] if nic["carries"]}
+    for user in facts["users"]:
+        for held in user["holds"] if user["kind"] == "process" else ():
+            with contextlib.suppress(PtnetError):  # Not every program's port has a name that we would take.
+                name = held.startswith("port ") and guard.taken(held[len("port "):])
+                if name in carried:
+                    yield "%s carries %s and process %d has it (%s)" % (
+                        name, carried[name], user["pid"], user["command"])
 
 
 def _cut(facts):
@@ -235,8 +245,8 @@ RULES = (
     Rule("ptnet_no_passthrough", ERROR, "QEMU reports that a port cannot be passed through",
          "ptnet-pci sits on a netdev without passthrough=on", "start the VM with ptnet_vm", _no_passthrough),
     Rule("management_cut", WARNING, "SSH is lost when a NIC goes into netmap mode",
-         "the NIC carries the management of this machine", "attach it with host_stack=true, or use another NIC "
-         "(vale_port)", _management),
+         "the NIC carries the management of this machine", "attach it with host_stack=true (vale_port), or use another "
+         "NIC", _management),
     Rule("stock_driver", WARNING, "netmap works, but slowly, since the last boot",
          "the stock driver is loaded although a patched one is installed: the initramfs loads it first",
          "rebuild the initramfs (update-initramfs -u or dracut -f) and reboot", _stock),

@@ -368,3 +368,15 @@ def test_ports_of_either_qemu_have_ids_of_other_devices():
 
 def test_machines_of_the_distribution_need_kvm_too():
     assert sorted(found(both(put(kvm=False), unit("active", "running")))) == ["no_kvm"]
+
+
+@pytest.mark.parametrize(("held", "seen"), [
+    ("port eth1", True), ("port eth1^", True), ("port eth1{1", False), ("port vale1:10", False),
+    ("descriptor 3", False), ("port a b", False)])
+def test_a_program_that_has_the_nic_of_the_management(held, seen):
+    user = {"kind": "process", "name": "qemu", "pid": 7, "command": "qemu -netdev netmap", "holds": ["mapping", held]}
+    findings = found(both(with_nic(carries="the default route", switch=None), put(users=[user])))
+    assert ("management_cut" in findings) is seen
+    if seen:
+        assert findings["management_cut"]["evidence"] == [
+            "eth1 carries the default route and process 7 has it (qemu -netdev netmap)"]
