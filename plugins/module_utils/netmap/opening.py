@@ -13,6 +13,13 @@ import socket
 from ..errors import PtnetError
 from . import libnetmap, names
 
+# The exit status of a process that must not open its ports; systemd does not start it again for that (EX_NOPERM).
+REFUSED = 77
+
+
+class MustNotOpen(PtnetError):
+    """A port whose opening would wedge netmap; the next try would be refused as well."""
+
 
 def refuse_wedging(ports, entries, interfaces=None):
     """Refuse names whose REGISTER crashes netmap, or makes an attached port unusable until the next reboot.
@@ -27,7 +34,8 @@ def refuse_wedging(ports, entries, interfaces=None):
     :param ports: names as users write them, libnetmap suffixes allowed (list of str)
     :param entries: what the switches hold, from :meth:`device.Device.entries`
     :param interfaces: names of the network interfaces; by default those of this machine
-    :raises PtnetError: the first one that must not be opened
+    :raises MustNotOpen: the first one that must not be opened
+    :raises PtnetError: no port, or a monitor without a port
     """
     if interfaces is None:
         interfaces = [name for _index, name in socket.if_nameindex()]
@@ -49,11 +57,11 @@ def refuse_wedging(ports, entries, interfaces=None):
 def _refuse_attached(text, port, attached, interfaces):
     if isinstance(port, names.VALEPort):
         if port.port in interfaces:
-            raise PtnetError("port %s may not be opened" % text, found="%s is an interface, and so attached to the "
-                             "switch, not opened" % port.port,
-                             expected="a port that nobody attached, such as %s:10" % port.switch)
+            raise MustNotOpen("port %s may not be opened" % text, found="%s is an interface, and so attached to the "
+                              "switch, not opened" % port.port,
+                              expected="a port that nobody attached, such as %s:10" % port.switch)
     elif port.name in attached:
-        raise PtnetError(
+        raise MustNotOpen(
             "port %s may not be opened" % text,
             found="%s is attached to a switch as %s" % (port.name, attached[port.name]),
             expected="a port that is not attached; the kernel would lose this one until a reboot",

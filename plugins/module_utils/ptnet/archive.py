@@ -26,7 +26,7 @@ f %s/%s 0640 root %s -
 
 def content():
     """The code, as a file that Python runs (bytes)."""
-    return bundle("ptnet.program", SOURCES)
+    return bundle("ptnet.entry", SOURCES)
 
 
 def wanted():

@@ -19,8 +19,9 @@ import time
 
 from ..errors import PtnetError
 from ..kernel.platform import platform
-from ..netmap import opened
+from ..netmap import opened, opening
 from ..netmap.changes import ChangeableDevice
+from ..netmap.forbidden import ForbiddenRequest
 from . import layout, port_options
 from .devices import MemoryDevice, PortDevice
 from .server import Server
@@ -29,8 +30,8 @@ from .server import Server
 SOURCES = ("command", "errors", "files", "kernel.linux.ethtool", "kernel.linux.platform", "kernel.platform",
            "kernel.unix", "mac", "netmap.abi", "netmap.changes", "netmap.device", "netmap.forbidden",
            "netmap.libnetmap", "netmap.lock", "netmap.names", "netmap.opened", "netmap.opening", "places",
-           "ptnet.complaints", "ptnet.devices", "ptnet.layout", "ptnet.loop", "ptnet.memory", "ptnet.pci",
-           "ptnet.port_options", "ptnet.program", "ptnet.protocol", "ptnet.registers", "ptnet.server")
+           "ptnet.complaints", "ptnet.devices", "ptnet.entry", "ptnet.layout", "ptnet.loop", "ptnet.memory",
+           "ptnet.pci", "ptnet.port_options", "ptnet.program", "ptnet.protocol", "ptnet.registers", "ptnet.server")
 _TICK = 0.25  # seconds; how often it is looked whether a port that polls has become quiet
 CONTROL = "control"
 _CONTROL_MAX = 4096
@@ -123,7 +124,8 @@ def _say(line):
 
 
 def main(argv=None):
-    """The command line; returns the exit status (int): 0, or 1 when a port could not be opened."""
+    """The command line; returns the exit status (int): 0, 1 when a port could not be opened, or :data:`opening.REFUSED`
+    when one must not be."""
     parser = argparse.ArgumentParser(prog="netmap-ptnet-port", description="Offer netmap ports to virtual machines.")
     parser.add_argument("--name", required=True, help="name of this process")
     parser.add_argument("--port", action="append", default=[], help="a port with its options: id=d0,ifname=vale1:10,…")
@@ -133,4 +135,4 @@ def main(argv=None):
         return Process(given.name, ports, layout.directory(given.name)).serve()
     except PtnetError as error:
         _say(error.message)
-        return 1
+        return opening.REFUSED if isinstance(error, (opening.MustNotOpen, ForbiddenRequest)) else 1

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .. import sandbox
+from ..netmap import opening
 from ..places import DEVICE
 from . import archive, layout, managers, port_options, protocol
 
@@ -29,6 +30,8 @@ TimeoutStartSec=330
 TimeoutStopSec=15
 Restart=%(restart)s
 RestartSec=200ms
+# It must not open one of its ports, and would say so for ever.
+RestartPreventExitStatus=%(refused)d
 OOMScoreAdjust=-500
 %(sandbox)s%(install)s"""
 
@@ -54,7 +57,8 @@ def text(name, ports, group, python, vm=None):
     """
     count = len(layout.devices(name, [port["ifname"] for port in ports]))
     return _TEXT % {
-        "name": name, "group": group, "netmap": archive.GROUP, "directory": layout.UNIT_PREFIX + name,
+        "name": name, "group": group, "netmap": archive.GROUP, "refused": opening.REFUSED,
+        "directory": layout.UNIT_PREFIX + name,
         "start": _lines(command(name, ports, python)),
         "part": "PartOf=%s\nBefore=%s\n" % (vm, vm) if vm else "Before=%s\n" % " ".join(managers.UNITS),
         # It ends with its clients, and QEMU cannot connect again: with a VM of ours it is started together.

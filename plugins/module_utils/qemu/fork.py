@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..errors import PtnetError
 from ..places import DEVICE
-from ..ptnet import layout, port_options
+from ..ptnet import archive, entry, layout, port_options
 from . import argv
 from .hypervisor import Hypervisor
 
@@ -97,7 +97,11 @@ class Fork(Hypervisor):
         return None
 
     def files(self):
-        return {}
+        return archive.wanted()
+
+    def ask(self, vm, python):
+        ports = [port["ifname"] for port in vm["ports"]]
+        return [python, "-I", archive.PATH, entry.MAY_OPEN, *ports] if ports else []
 
     def fence(self, vm, group_of):
         # A VALE switch belongs to the network namespace of who opens its port.

@@ -67,6 +67,13 @@ class Hypervisor(abc.ABC):
             ``need``: what QEMU's unit says of it, Requires or Wants (dict of str and list)
         """
 
+    def ask(self, vm, python):
+        """A program that ends well when QEMU may open the ports of a VM (list of str), empty where it opens none.
+
+        Run before each start with the rights of QEMU; systemd tries again as the unit says (StartLimitBurst).
+        """
+        return []
+
     @abc.abstractmethod
     def fence(self, vm, group_of):
         """What QEMU's unit needs beyond the base of :mod:`sandbox`.

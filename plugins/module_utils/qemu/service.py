@@ -154,7 +154,7 @@ class Service:
         paths = [disk[key] for disk in vm["disks"] for key in ("path", "backing") if disk[key]]
         fence = dict(hypervisor.fence(vm, users.group_of), blocks=[path for path in paths if _is_block(path)])
         text = unit.text(vm, self._argv, sys.executable, hypervisor.launcher(vm, sys.executable), self._helpers, fence,
-                         self._ours, users.group_of(unit.KVM))
+                         self._ours, users.group_of(unit.KVM), hypervisor.ask(vm, sys.executable))
         self._units = {vm["unit"]: text, **{helper["name"]: helper["text"] for helper in self._helpers}}
 
     def wanted(self, params):
@@ -276,7 +276,7 @@ class Service:
         lines = supervisor.said(states[name]) if name != vm["unit"] else command.tail(vm["log"])
         what, remedy, busy = messages.explain(lines, (self._hypervisor.MESSAGES, network.MESSAGES, messages.TABLE))
         said = found or (lines[-1] if lines else "nothing printed, systemd says %s" % states[name]["result"])
-        own = messages.ours(lines) if name != vm["unit"] else {}
+        own = messages.ours(lines)
         if own:
             what, said, remedy = own["what"], own["found"] or said, own["remedy"]
         if busy:
@@ -345,7 +345,8 @@ def _remove(name, home):
     with contextlib.suppress(OSError):
         os.rmdir(home)
     users.remove(definition.user(name))
-    if not glob.glob(os.path.join(supervisor.UNITS, layout.UNIT_PREFIX + "*.service")):
+    if not any(glob.glob(os.path.join(supervisor.UNITS, prefix + "*.service"))
+               for prefix in (layout.UNIT_PREFIX, definition.UNIT_PREFIX)):
         for path in choice.files():
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

@@ -45,7 +45,7 @@ WorkingDirectory=%(directory)s
 RuntimeDirectory=%(runtime)s
 RuntimeDirectoryMode=0700
 ExecStartPre=+%(own)s
-ExecStart=%(start)s
+%(ask)sExecStart=%(start)s
 # SIGTERM alone would be a power cut for the guest; it follows when the guest does not shut down in time.
 ExecStop=-%(stop)s
 # Where the machines of version 0.1.0 have their control socket, as root; in a folder that is root's.
@@ -62,7 +62,7 @@ WantedBy=multi-user.target
 """
 
 
-def text(vm, argv, python, launcher, helpers, fence, ours, kvm_group):
+def text(vm, argv, python, launcher, helpers, fence, ours, kvm_group, ask=()):
     """The whole unit file (str).
 
     :param vm: as :func:`definition.define` returns it (dict)
@@ -74,6 +74,7 @@ def text(vm, argv, python, launcher, helpers, fence, ours, kvm_group):
     :param fence: as :meth:`Hypervisor.fence` returns it, and ``blocks``: block devices that are disks (dict)
     :param ours: files of the VM that we made, to be the user's (list of paths)
     :param kvm_group: the group that may open /dev/kvm, None when it needs none (str)
+    :param ask: a program that says whether QEMU may open its ports (list of str)
     """
     names = [helper["name"] for helper in helpers]
     groups = [group for group in [kvm_group, *fence["groups"]] if group]
@@ -85,6 +86,7 @@ def text(vm, argv, python, launcher, helpers, fence, ours, kvm_group):
         groups="SupplementaryGroups=%s\n" % " ".join(groups) if groups else "",
         runtime=vm["run"].rpartition("/")[2],
         own=_command([python, "-I", "-c", OWN, vm["user"], vm["console"], *ours]),
+        ask="ExecStartPre=%s\n" % _command(ask) if ask else "",
         start=_lines([*launcher, *argv]), stop=_command([*button, vm["qmp"], seconds]),
         old_stop=_command([*button, vm["directory"] + "/qmp.sock", seconds]),
         fence=_fence(vm, helpers, fence))

@@ -20,7 +20,7 @@ INTERFACES = ["eth0", "eth1", "v9"]
     "v9*", "v9/r", "v9/z", "v9@1", "v9{1", "v9}1", "vale0:v9", "vale0:v9{1", "vale0:eth1/x", "vale0:eth1/r",
     "p0{1@share=netmap:v9", "p0{1@share=vale0:eth1", "eth0@share=netmap:v9{1"])
 def test_ports_that_would_wedge_the_kernel(port):
-    with pytest.raises(PtnetError, match="may not be opened"):
+    with pytest.raises(opening.MustNotOpen, match="may not be opened"):
         opening.refuse_wedging(["vale0:11", port], ENTRIES, INTERFACES)
 
 

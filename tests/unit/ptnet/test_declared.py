@@ -14,6 +14,7 @@ import zipfile
 import bundled
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import opening
 from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import (
     archive,
     layout,
@@ -123,6 +124,8 @@ def test_a_unit_of_its_own():
     assert found["WantedBy"] == ["multi-user.target"]
     # It ends with its clients, so that the next one finds everything new.
     assert found["Restart"] == ["always"]
+    # A refusal would be repeated five times a second.
+    assert found["RestartPreventExitStatus"] == [str(opening.REFUSED)]
     assert found["StartLimitIntervalSec"] == ["0"]
     assert found["RuntimeDirectory"] == [os.path.basename(layout.directory("web"))]
     assert found["Group"] == ["kvm"]
@@ -160,7 +163,7 @@ def test_the_archive_holds_exactly_what_it_imports():
     # Made for another system, or for what this process never asks.
     elsewhere = {"kernel.freebsd.platform", "kernel.linux.drivers", "kernel.linux.links", "kernel.linux.reading",
                  "kernel.linux.management", "kernel.linux.service"}
-    assert bundled.imports("ptnet.program", elsewhere) == set(program.SOURCES)
+    assert bundled.imports("ptnet.entry", elsewhere) == set(program.SOURCES)
 
 
 def test_the_archive_runs_alone(tmp_path):

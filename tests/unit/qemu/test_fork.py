@@ -15,6 +15,7 @@ import sys
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils import mac
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
+from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import archive
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import fork
 from vm_params import defined, disk, forward, hypervisor, management, port, values, vector
 
@@ -54,7 +55,11 @@ def test_it_has_a_port_opened_as_one_of_a_group_and_the_switches_of_the_host():
                      "directives": {"PrivateNetwork": None}}
     assert hypervisor().fence(defined(), str)["devices"] == []
     assert hypervisor().ports(defined(ports=[port("vale1:1")]), "/usr/bin/python3") is None
-    assert hypervisor().files() == {}
+    # It opens its ports without us, so before each start it is asked whether it may.
+    assert list(hypervisor().files()) == list(archive.wanted())
+    asked = hypervisor().ask(defined(ports=[port("vale1:1"), port("netmap:p0{1")]), "/usr/bin/python3")
+    assert asked == ["/usr/bin/python3", "-I", archive.PATH, "may-open", "vale1:1", "p0{1"]
+    assert hypervisor().ask(defined(), "/usr/bin/python3") == []
 
 
 def test_it_is_handed_a_connection_to_the_network(tmp_path):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import pytest
+from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import archive
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import distribution, fork, network, unit
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +27,8 @@ def text_of(kind=distribution.Distribution, ours=(), blocks=(), group_of=os.path
     one = hypervisor(kind)
     helpers = [helper for helper in (one.ports(vm, PYTHON), network.service(vm, one.RECONNECTS)) if helper]
     fence = dict(one.fence(vm, group_of), blocks=blocks)
-    return unit.text(vm, one.vector(vm), PYTHON, one.launcher(vm, PYTHON), helpers, fence, ours, group_of(unit.KVM))
+    return unit.text(vm, one.vector(vm), PYTHON, one.launcher(vm, PYTHON), helpers, fence, ours, group_of(unit.KVM),
+                     one.ask(vm, PYTHON))
 
 
 def value(text, name):
@@ -63,6 +65,16 @@ def test_unit_starts_what_was_asked_for_and_stops_gently(kind):
     for line in ("Restart=on-failure", "StartLimitBurst=10", "TimeoutStopSec=7", "WantedBy=multi-user.target",
                  "User=ptnet-vm-fw", "Group=ptnet-vm-fw", "RuntimeDirectory=ptnet-vm-fw", "RuntimeDirectoryMode=0700"):
         assert line in text.splitlines()
+
+
+def test_the_fork_is_asked_before_each_start_whether_it_may_open_its_ports():
+    own, ask = value(text_of(fork.Fork, ports=[port("vale1:1"), port("p0{1")]), "ExecStartPre")
+    assert own[0] == "+"
+    # With the rights of QEMU, which suffice: no + in front.
+    assert parse_exec(ask) == [PYTHON, "-I", archive.PATH, "may-open", "vale1:1", "p0{1"]
+    assert len(value(text_of(fork.Fork), "ExecStartPre")) == 1
+    # The port process asks by itself, under the lock.
+    assert len(value(text_of(ports=[port("vale1:1")]), "ExecStartPre")) == 1
 
 
 def test_the_forks_launcher_stands_before_it():
