@@ -103,7 +103,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 identity:
-  description: The identity of the build; with O(state=absent) that of the build that was installed, if any.
+  description:
+    - The identity of the build; with O(state=absent) that of the build that was installed, if any.
+    - The word C(unforeseen) in check mode, where netmap's headers are not there yet.
   returned: success
   type: str
   sample: 0f3a5b6c7d8e9f001122

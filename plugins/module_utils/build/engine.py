@@ -7,6 +7,7 @@ A recipe is an object with:
 
 - ``kind`` (str), ``commands`` (programs a build needs: name to Debian package), ``slot`` (str, see install.py)
 - ``options()``: what decides the result beside source, machine and compiler (dict), and ``submodules`` (paths)
+- ``awaited()``: what the options need and another build brings, so that a check run may come before it (str or None)
 - ``preflight()``: refuse what can be refused without the source
 - ``build(work)``: run every step from ``work.source`` to ``work.stage``; returns facts for the manifest (dict)
 - ``failure_logs``: files in the build directory whose ends explain a failure
@@ -42,6 +43,8 @@ OPTIONS = {
     "jobs": {"type": "int"},
     "store": {"type": "path", "default": STORE},
 }
+#: Stands for an identity in a check run that cannot know it.
+UNFORESEEN = "unforeseen"
 CONFIGURE_SECONDS = 3600
 MAKE_SECONDS = 6 * 3600
 
@@ -98,6 +101,7 @@ def _act(recipe, params, store, dry):
     present = params["state"] == "present"
     broken = installed.flaws(name) if present else None
     have_archive = os.path.isfile(store.archive(name))
+    warnings = ["not here yet: %s; foretold as if it were" % recipe.awaited()] if name == UNFORESEEN else []
     result = {"identity": name, "seconds": 0, "log": store.log(name) if os.path.isfile(store.log(name)) else None}
     build = not have_archive and not wanted["archive"] and (not present or broken is None or bool(broken))
     if build and not wanted["source"]:
@@ -140,14 +144,15 @@ def _act(recipe, params, store, dry):
         files=sorted(manifest["files"]) if manifest else [])
     result.update(recipe.result(manifest))
     result.update(change.result())
-    return result
+    warnings = warnings + result.get("warnings", [])
+    return dict(result, warnings=warnings) if warnings else result
 
 
 def _wanted(recipe, params, store, installed, dry):
     """Which build is meant: of an archive, of an identity known here, or of a source."""
     name, path = params["identity"], params["archive"]
     none = {"archive": None, "source": None, "manifest": None, "slot": recipe.slot, "commit": None}
-    if name and not is_identity(name):
+    if name and not is_identity(name) and not (dry and name == UNFORESEEN):
         raise PtnetError("identity is malformed", found=name, expected="20 hexadecimal digits")
     if name and installed.flaws(name) == []:
         manifest = installed.manifest(name)
@@ -170,6 +175,8 @@ def _wanted(recipe, params, store, installed, dry):
         raise PtnetError("archive does not exist", found=path, remedy="copy it to this machine first")
     need(recipe.commands)
     source = open_source(params["source"], params["commit"], store)
+    if dry and recipe.awaited():
+        return dict(none, identity=UNFORESEEN, source=source, commit=source.commit)
     inputs = dict(recipe.options(), source=source.content(), architecture=platform.machine(),
                   compiler=run(["gcc", "-dumpfullversion", "-dumpversion"], 60)[1].strip())
     name = identity(inputs)

@@ -63,6 +63,9 @@ class Netmap:
         except OSError as error:
             raise PtnetError("sign_certificate cannot be read", found="%s: %s" % (path, error.strerror)) from error
 
+    def awaited(self):
+        return None
+
     def preflight(self):
         package = "linux-headers-" + self.release
         if not self.headers or not os.path.isfile(os.path.join(self.headers, "Makefile")):
@@ -176,8 +179,9 @@ class Netmap:
             run(["depmod", self.release], 600, remedy="install kmod")
 
     def result(self, manifest):
-        manifest = manifest or {}
-        return {"kernel_release": self.release, "native_drivers": manifest.get("native_drivers", [])}
+        # Before a build there is only what was asked for.
+        foretold = {"native_drivers": sorted(map(driver_name, self.params["drivers"]))}
+        return {"kernel_release": self.release, "native_drivers": (manifest or foretold).get("native_drivers", [])}
 
 
 def driver_name(name):

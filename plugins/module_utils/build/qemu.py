@@ -67,10 +67,10 @@ class Qemu:
             top = ROOT + read_manifest(given, "netmap")["prefix"] + "/include/net/"
             self._headers = read_members(given, top, HEADERS)
         if self._headers is None:
-            places = list(self._header_places())
-            path = next((path for path in places if os.path.isfile(os.path.join(path, "net", HEADERS[0]))), None)
+            path = self._header_place()
             if path is None:
-                raise PtnetError("netmap's headers are not here", found="no net/netmap.h in " + ", ".join(places),
+                raise PtnetError("netmap's headers are not here",
+                                 found="no net/netmap.h in " + ", ".join(self._header_places()),
                                  remedy="install netmap first, or give netmap: a directory or netmap's build archive")
             self._headers = {}
             for name in HEADERS:
@@ -80,6 +80,16 @@ class Qemu:
                 except FileNotFoundError:
                     continue  # older netmap has fewer headers
         return self._headers
+
+    def awaited(self):
+        """Says that netmap's headers are not here: in check mode netmap was not built before (str or None)."""
+        given = self.params["netmap"]
+        there = self._headers or (given and os.path.isfile(given)) or self._header_place()
+        return None if there else "netmap's headers"
+
+    def _header_place(self):
+        return next((path for path in self._header_places()
+                     if os.path.isfile(os.path.join(path, "net", HEADERS[0]))), None)
 
     def _header_places(self):
         given = self.params["netmap"]

@@ -41,6 +41,14 @@ def of(seen, interface):
     return next((name for name in sorted(seen) if interface in seen[name]["interfaces"]), None)
 
 
+def lacks_build(driver):
+    """Whether ``netmap_build`` is still to install a driver (bool); one that is built into the kernel it cannot.
+
+    :param driver: one of :meth:`Drivers.read` (dict)
+    """
+    return driver["installed"] != "built in" and not (driver["installed"] == "netmap" and driver["fits"])
+
+
 def refuse(seen):
     """Refuse drivers that have no installed build with netmap support.
 

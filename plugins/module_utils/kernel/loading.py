@@ -49,7 +49,9 @@ def act(params, check_mode, system=None, device=None, open_record=Record):
 
 def _run(params, checked, check_mode, system, device, open_record):
     record = open_record()
-    seen = read(params, system, device, record)
+    seen, awaited = read(params, system, device, record), []
+    if check_mode and params["state"] == "loaded":
+        seen, awaited = foreseen(seen)
     plan = decide(params, checked, seen)
     change = Change()
     predicted = _after(params, checked, plan, seen)
@@ -60,7 +62,8 @@ def _run(params, checked, check_mode, system, device, open_record):
     if not check_mode:
         perform(plan, checked, system)
         _verify(params, plan, checked, seen, system)
-    return dict(change.result(), **report(params, plan, checked, predicted, seen, system, record, check_mode))
+    result = dict(change.result(), **report(params, plan, checked, predicted, seen, system, record, check_mode))
+    return dict(result, warnings=awaited + result.get("warnings", [])) if awaited else result
 
 
 def read(params, system, device, record):
@@ -84,6 +87,22 @@ def read(params, system, device, record):
                 bool(module and installed and system.stale(module, installed)),
                 system.parameters() if module else None, system.boot(), system.node(), carried, found, declared,
                 images, system.unsigned(paths))
+
+
+def foreseen(seen):
+    """What a check run goes on from: the builds that ``netmap_build`` would have installed before. Pure.
+
+    :returns: the machine as it would be then (Seen), and what is only expected (list of str)
+    """
+    awaited = ["the driver %s" % name for name in sorted(seen.drivers) if drivers.lacks_build(seen.drivers[name])]
+    if seen.installed is None or not seen.fits:
+        awaited.insert(0, "netmap")
+        seen = seen._replace(installed={"path": None, "version": None, "srcversion": None, "vermagic": None}, fits=True)
+    seen = seen._replace(drivers={
+        name: dict(driver, installed="netmap", fits=True) if drivers.lacks_build(driver) else driver
+        for name, driver in seen.drivers.items()})
+    return seen, ["not installed for the running kernel: %s; foretold as if netmap.ptnet.netmap_build had installed it"
+                  % " and ".join(awaited)] if awaited else []
 
 
 def decide(params, checked, seen):

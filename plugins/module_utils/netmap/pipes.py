@@ -52,6 +52,10 @@ def _run(params, wanted, system, record, changes, check_mode, keep):
     shapes = {name: _shape(changes.info(name)) for name in sorted(record.parents)
               if changes and drivers[name] == "" and name not in attached}
     seen = Seen(entries, drivers, record.parents, shapes, system.parameters() or {}, system.memory_available())
+    raised = {}
+    if check_mode and params["state"] == "present":
+        raised = missing_room({name: wanted[name] for name in wanted if drivers[name] is None}, seen.parameters)
+        seen = seen._replace(parameters=dict(seen.parameters, **raised))
     remove, create = decide(wanted, params["state"], params["purge"], seen)
     before = {name: seen.ours[name] for name in sorted(seen.ours) if drivers[name] == ""}
     after = {name: shape for name, shape in before.items() if name not in remove}
@@ -69,6 +73,9 @@ def _run(params, wanted, system, record, changes, check_mode, keep):
             record.save()
     record.parents = parents
     warnings = keep(change, recorded, record, system, check_mode) if keep else []
+    if raised:
+        warnings = warnings + ["predicted as if netmap.ptnet.netmap_module had raised %s; otherwise the run refuses" % (
+            " and ".join("%s to %d" % item for item in sorted(raised.items())))]
     result = dict(change.result(), parents=[
         dict({key: after[name][key] for key in SHAPE + ("capacity", "memory")}, name=name) for name in sorted(after)])
     return dict(result, warnings=warnings) if warnings else result
@@ -216,14 +223,25 @@ def _refuse_drift(name, wanted, seen):
             remedy="stop the VMs and programs that use its pipes, declare it absent, then present again")
 
 
-def _refuse_too_small(create, now):
-    missing, first = {}, None
-    for name, wanted in create.items():
-        shape = {key: wanted[key] for key in SHAPE}
-        short = parameters.raise_for_pipes(now, wanted["pipes"], wanted["extra_buffers"], **shape)
-        first = first or (short and name)
+def missing_room(create, now):
+    """The parameters that are too small for parents that are to be made, and what they need (dict of int). Pure.
+
+    A check run goes on from these: netmap_module, which comes before, has raised nothing in it.
+
+    :raises PtnetError: no value is enough
+    """
+    missing = {}
+    for wanted in create.values():
+        short = parameters.raise_for_pipes(now, wanted["pipes"], wanted["extra_buffers"],
+                                           **{key: wanted[key] for key in SHAPE})
         missing.update((key, max(number, missing.get(key, 0))) for key, number in short.items())
+    return missing
+
+
+def _refuse_too_small(create, now):
+    missing = missing_room(create, now)
     if missing:
+        first = next(name for name in create if missing_room({name: create[name]}, now))
         wanted = create[first]
         raise PtnetError(
             "%d pipes%s do not fit on the parent %s" % (

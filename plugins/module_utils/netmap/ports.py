@@ -85,6 +85,7 @@ class _Run:
         self.check_mode = check_mode
         self.entries = changes.entries()
         self.drivers = {}
+        self.awaited = set()
         self.change = Change()
 
     def result(self, switch, wanted, kept, keep):
@@ -116,6 +117,8 @@ class _Run:
             result.update(switch=switch, ports=self._described(final, jobs[-1]))
         warnings += ["%s is stuck: it was opened or queried while attached; only a reboot frees it" % entry.name
                      for entry in first if entry.stuck]
+        if self.awaited:
+            warnings.append("predicted as if netmap.ptnet.netmap_pipe had made %s" % ", ".join(sorted(self.awaited)))
         if self.changes is Unloaded and self.check_mode:
             warnings.append("netmap is not loaded: predicted as if it were, with no port on any switch")
         return dict(result, warnings=warnings) if warnings else result
@@ -165,16 +168,24 @@ class _Run:
             limits = {name: links.polling_limits(name) for name in wanted if wanted[name].get("polling")}
             # A pair that is made here has one ring in each direction.
             limits.update((name, (limits[name][0], 1, 1)) for name in limits if self.drivers[name] is None)
+        parents = set(self.record.parents)
+        if self.check_mode and self.changes is Unloaded:
+            # netmap_pipe, which comes before, could make nothing.
+            self.awaited |= {name for name in regions - set(wanted) if self.drivers[name] is None}
+            parents |= self.awaited
+            self.drivers.update(dict.fromkeys(self.awaited, ""))
         headers = {name: self.changes.header_length("%s:%s" % (switch, name)) or 0
                    for name in sorted(now) if self.changes is not Unloaded and self.drivers[name] and (
                        wanted.get(name, {}).get("vnet_header_length") or
                        known.get(name, {}).get("vnet_header_length"))}
-        frames = {name: frame_limits(system, name) for name in wanted if self.drivers[name]}
+        # Without netmap nobody knows how large its buffers will be; netmap_module decides that when it loads.
+        frames = {name: frame_limits(system, name) for name in wanted
+                  if self.drivers[name] and self.changes is not Unloaded}
         now_set = system.parameters() or {}
         places = {}
         for entry in self.entries:
             places.setdefault(entry.port, []).append(entry)
-        return Seen(self.entries, places, self.drivers, known, set(self.record.parents),
+        return Seen(self.entries, places, self.drivers, known, parents,
                     {} if self.params["allow_management"] else system.management(),
                     now_set.get("max_bridges", parameters.PARAMETERS["max_bridges"].default), headers, pairs, limits,
                     now_set, driver, frames)

@@ -48,6 +48,9 @@ class Thing:
     def options(self):
         return {"kernel_release": self.slot}
 
+    def awaited(self):
+        return None
+
     def preflight(self):
         pass
 

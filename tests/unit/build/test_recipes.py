@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.netmap.ptnet.plugins.module_utils.build import netmap, qemu
+from ansible_collections.netmap.ptnet.plugins.module_utils.build import engine, netmap, qemu
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.modules import netmap_build, qemu_build
 
@@ -208,6 +208,31 @@ def test_qemu_identity_follows_netmaps_headers(sys_net):
 def test_qemu_without_headers_says_what_to_do(tmp_path):
     with pytest.raises(PtnetError, match="install netmap first"):
         a_qemu(netmap=str(tmp_path)).headers()
+
+
+@pytest.mark.parametrize("given", ["netmap-0f3a5b6c7d8e9f001122.tar.gz", ""])
+def test_a_check_run_foretells_qemu_before_netmap_is_built(tmp_path, monkeypatch, given):
+    monkeypatch.setattr(engine, "need", lambda commands: None)
+    monkeypatch.setattr(qemu.Qemu, "preflight", lambda recipe: None)
+    recipe = a_qemu(netmap=given and str(tmp_path / given), prefix=str(tmp_path / "opt"))
+    places = [str(tmp_path / "none")]
+    monkeypatch.setattr(recipe, "_header_places", lambda: places)
+    (tmp_path / "source").mkdir()
+    params = dict(recipe.params, state="built", store=str(tmp_path / "store"), source=str(tmp_path / "source"))
+    built = engine.act(recipe, params, True)
+    assert (built["changed"], built["identity"]) == (True, "unforeseen")
+    assert "netmap's headers; foretold" in built["warnings"][0]
+    put = engine.act(recipe, dict(params, state="present", identity=built["identity"], archive=built["archive"]), True)
+    assert put["diff"] == {"before": {"identity": None}, "after": {"identity": "unforeseen"}}
+    with pytest.raises(PtnetError, match="headers are not here"):
+        engine.act(recipe, params, False)
+    with pytest.raises(PtnetError, match="identity is malformed"):
+        engine.act(recipe, dict(params, state="present", identity=built["identity"]), False)
+
+
+def test_drivers_are_foretold_before_the_build():
+    assert netmap.Netmap(parameters(netmap_build, drivers=["veth.c", "ixgbe"])).result(None)["native_drivers"] == [
+        "ixgbe", "veth"]
 
 
 def test_version():

@@ -192,6 +192,19 @@ def test_no_module_for_this_kernel(system):
     assert not run(system, state="unloaded")["changed"]
 
 
+@pytest.mark.parametrize(("installed", "fits"), [(False, True), (True, False)])
+def test_a_bare_host_is_foretold(system, installed, fits):
+    """In check mode netmap_build, which comes before, has installed nothing."""
+    disk, system.fitting = system.disk, fits
+    system.disk = disk if installed else None
+    foretold = run(system, {"buf_num": 20000}, check=True)
+    assert (foretold["changed"], foretold["loaded"], system.log) == (True, True, [])
+    assert "not installed for the running kernel: netmap;" in foretold["warnings"][0]
+    system.disk, system.fitting = disk, True
+    assert run(system, {"buf_num": 20000})["diff"] == foretold["diff"]
+    assert "warnings" not in run(system, {"buf_num": 20000}, check=True)
+
+
 def test_a_parameter_that_this_build_lacks(system):
     run(system)
     del system.now["sink_num"]

@@ -40,10 +40,21 @@ def test_a_driver_that_nobody_loaded_needs_no_consent(system):
 
 
 @pytest.mark.parametrize(("name", "why"), [
-    ("e1000", "/e1000.ko, which does not use netmap"), ("virtio_net", "built into this kernel"),
-    ("igb", "does not fit the running kernel"), ("nothing", "no driver nothing"), ("a b", "refused"),
+    ("e1000", "/e1000.ko, which does not use netmap"), ("igb", "does not fit the running kernel"),
+    ("nothing", "no driver nothing")])
+def test_a_driver_that_is_not_built_is_refused_and_foretold_where_it_may_be_built_before(system, name, why):
+    with pytest.raises(PtnetError, match=why):
+        run(system, drivers=["ixgbe", name], allow_reload=True)
+    foretold = run(system, drivers=["ixgbe", name], allow_reload=True, check=True)
+    assert (foretold["changed"], foretold["drivers"]) == (True, {"ixgbe": "netmap", name: "netmap"})
+    assert "not installed for the running kernel: the driver %s" % name in foretold["warnings"][0]
+    assert system.log == []
+
+
+@pytest.mark.parametrize(("name", "why"), [
+    ("virtio_net", "built into this kernel"), ("a b", "refused"),
     ("netmap", "refused"), ("x\n", "refused"), ("../x", "refused"), ("", "refused")])
-def test_a_driver_without_netmap_is_refused_before_anything_changes(system, name, why):
+def test_a_driver_that_cannot_be_is_refused_before_anything_changes(system, name, why):
     for check in (True, False):
         with pytest.raises(PtnetError, match=why):
             run(system, drivers=["ixgbe", name], allow_reload=True, check=check)

@@ -193,6 +193,23 @@ def test_check_mode_before_netmap_is_loaded(machine):
     assert "not loaded" in result["warnings"][0]
 
 
+@pytest.mark.parametrize("loaded", [True, False])
+def test_check_mode_before_parameters_are_raised(machine, loaded):
+    """In check mode netmap_module, which comes before, has raised nothing."""
+    wanted = {"name": "p0", "pipes": 8}
+    machine.netmap.loaded = loaded
+    foretold = machine.run(wanted, check=True)
+    assert "raised priv_if_num to 16 and priv_ring_num to 32" in foretold["warnings"][-1]
+    machine.netmap.loaded = True
+    with pytest.raises(PtnetError, match="8 pipes do not fit"):
+        machine.run(wanted)
+    machine.system.parameters = lambda: {"priv_if_num": 16, "priv_ring_num": 32}
+    real = machine.run(wanted)
+    assert (real["diff"], real["parents"]) == (foretold["diff"], foretold["parents"])
+    with pytest.raises(PtnetError, match="cannot hold so many pipes"):
+        machine.run({"name": "p1", "pipes": 50, "tx_rings": 8, "rx_rings": 8}, check=True)
+
+
 def test_what_is_to_go_is_gone_where_netmap_is_not_loaded(machine):
     machine.run("p0", "p1")
     machine.netmap.__init__(nics=[], lock=machine.netmap.lock)

@@ -166,6 +166,20 @@ def test_what_cannot_work_is_refused_before_anything_changes(machine, port, why)
     assert machine.record().attached == {}
 
 
+def test_check_mode_before_netmap_is_loaded_and_the_parent_made(machine):
+    """In check mode netmap_pipe, which comes before, could make nothing."""
+    wanted = dict(PORT, memory="p9")
+    machine.netmap.loaded = False
+    foretold = machine.run(wanted, check=True)
+    assert foretold["changed"]
+    assert "predicted as if netmap.ptnet.netmap_pipe had made p9" in foretold["warnings"]
+    with pytest.raises(PtnetError, match="is not there"):
+        machine.run(dict(PORT, memory=PORT["name"]), check=True)
+    machine.netmap.loaded = True
+    with pytest.raises(PtnetError, match="p9.*netmap_pipe made"):
+        machine.run(wanted, check=True)
+
+
 def test_a_pair_of_others_is_attached_but_not_removed(machine):
     FakeLinks(machine.netmap).make("a1", "b1", "02:00:00:00:00:01")
     machine.run(LEG)

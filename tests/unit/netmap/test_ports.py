@@ -229,6 +229,15 @@ def test_check_mode_before_netmap_is_loaded(machine):
         machine.run(wanted=["eth1"])
 
 
+def test_check_mode_before_buffers_are_sized(machine):
+    """Netmap will be loaded with buffers for the declared NICs (role netmap, netmap_nics)."""
+    machine.netmap.loaded, machine.netmap.mtus["eth1"] = False, 9000
+    assert machine.run(wanted=["eth1"], check=True)["changed"]
+    machine.netmap.loaded = True
+    with pytest.raises(PtnetError, match="MTU 9000"):
+        machine.run(wanted=["eth1"], check=True)
+
+
 def test_what_is_to_go_is_gone_where_netmap_is_not_loaded(machine):
     machine.run(wanted=["eth1"])
     machine.netmap.__init__(nics=NICS, lock=machine.netmap.lock)
