@@ -21,7 +21,7 @@ from .netmap import Netmap
 OPTIONS = "build.json"
 # This file and all that it imports, below module_utils.
 SOURCES = ("build.archive", "build.engine", "build.identity", "build.install", "build.netmap", "build.source",
-           "build.store", "build.unattended", "change", "command", "errors", "files")
+           "build.store", "build.unattended", "change", "command", "errors", "files", "places")
 
 
 def main(argv=None):
