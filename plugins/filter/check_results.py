@@ -195,7 +195,9 @@ def check_results(hosts, cases=(), measured=(), lost=(), emulated=False):
     served = {}
     for host in hosts:
         found, guests = host["found"], {guest["item"]: guest for guest in host["guests"]}
-        running = {vm["name"]: vm for vm in found.get("vms") or []}
+        # A guest may have another name in the inventory than its machine has on the host.
+        called = {vm.get("machine"): vm["name"] for vm in host["vms"]}
+        running = {called.get(vm["name"], vm["name"]): vm for vm in found.get("vms") or []}
         results["machines"][host["name"]] = _machine(
             found, "host", emulated, _qemu_of_host(_builds(found), running.values()))
         for name, seen in guests.items():

@@ -210,6 +210,14 @@ def test_a_case_tells_who_served_its_ports_and_how(vms, ports):
         ("vm1", *port) for port in ports]
 
 
+def test_a_guest_may_have_another_name_than_its_machine():
+    vms = [dict(VMS[0], name="vm1-of-hv1", machine="vm1")]
+    given = results([measured("vm1-of-hv1", ["ptnet1"], "hv1", ["vale1:x"])], vms=vms, found=found(vms=[on_fork()]),
+                    guests=[guest("vm1-of-hv1")])
+    assert given["machines"]["vm1-of-hv1"]["qemu"]["hypervisor"] == "fork"
+    assert given["cases"][0]["ports"][0]["hypervisor"] == "fork"
+
+
 def test_a_case_within_the_host_has_no_passed_through_port():
     given = with_vms(on_fork(), measured=[measured("hv1", ["vale1:a"], "hv1", ["vale1:b"]), {
         "case": {"name": "own"}, "error": "x"}])

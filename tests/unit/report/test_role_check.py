@@ -63,13 +63,16 @@ INVENTORY = {
             "hv1.example.org": {"vms_machines": [
                 {"name": name, "ports": [{"port": "vale1:" + name}]} for name in ("vm1", "vm2", "dead", "stranger")]},
             "hv2.example.org": {"vms_machines": [
-                {"name": "vm3", "ports": [{"port": "vale1:vm3"}, {"port": "eth2"}]},
+                {"name": "vm1", "ports": [{"port": "vale1:vm3"}, {"port": "eth2"}]},
                 {"name": "off", "state": "stopped", "ports": [{"port": "vale1:off"}]}]},
             "hv3.example.org": {"ports_switches": []}},
         "vars": {"ports_switches": [{"name": "vale1", "interfaces": [{"name": "eth1"}]}],
                  "check_links": [{"a": "hv1.example.org:eth1", "b": "hv2.example.org:eth1"}]}},
     "netmap_guests": {"hosts": {name: {"ansible_connection": "netmap.ptnet.fading", "ansible_host": name}
                                 for name in ("vm1", "vm2", "vm3", "dead", "off")}},
+    # Each host has a vm1.
+    "pairs": {"hosts": {"vm1": {"guest_host": "hv1.example.org"},
+                        "vm3": {"guest_host": "hv2.example.org", "guest_name": "vm1"}}},
     "all": {"vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}},
 }
 

@@ -1,0 +1,35 @@
+# Copyright (c) netmap.ptnet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which guest of the inventory is in which machine."""
+
+from __future__ import annotations
+
+from ansible_collections.netmap.ptnet.plugins.filter.as_guests import FilterModule
+
+as_guests = FilterModule().filters()["as_guests"]
+VARIABLES = {
+    "hv1": {"vms_machines": [{"name": "fw"}, {"name": "only"}]}, "hv2": {"vms_machines": [{"name": "fw"}]},
+    "fw": {"guest_host": "hv1"}, "fw-of-2": {"guest_host": "hv2", "guest_name": "fw"}, "only": {}, "domain": {}}
+GUESTS = ["fw", "fw-of-2", "only", "domain"]
+
+
+def found(host, *names, variables=VARIABLES):
+    machines = as_guests([{"name": name} for name in names], host, variables, GUESTS)
+    assert [one["machine"] for one in machines] == list(names)
+    return [one["name"] if one["guest"] else None for one in machines]
+
+
+def test_machines_of_one_name_on_two_hosts_are_two_guests():
+    assert found("hv1", "fw", "only") == ["fw", "only"]
+    assert found("hv2", "fw") == ["fw-of-2"]
+
+
+def test_nobody_is_asked_for_a_machine_that_may_be_anothers():
+    unsaid = dict(VARIABLES, fw={}, **{"fw-of-2": {"guest_host": "hv9"}})
+    assert found("hv1", "fw", variables=unsaid) == found("hv2", "fw", variables=unsaid) == [None]
+    assert found("hv2", "only") == [None]
+
+
+def test_a_machine_of_another_manager_is_the_guest_of_its_name():
+    assert found("hv2", "domain", "nobody") == ["domain", None]
