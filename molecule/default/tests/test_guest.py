@@ -5,14 +5,24 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import yaml
+from ansible_collections.netmap.ptnet.plugins.module_utils.vm_identity import Identity
 
 VARIABLES = pathlib.Path(__file__).parents[3] / "playbooks/vars/lab.yml"
 PORTS = yaml.safe_load(VARIABLES.read_text(encoding="utf-8"))["lab_guest_variables"]["guest_ports"]
 
 testinfra_hosts = ["netmap_guests"]
+
+
+def test_the_guest_knows_which_machine_it_is(host):
+    inventory = yaml.safe_load(pathlib.Path(os.environ["NETMAP_PTNET_INVENTORY"]).read_text(encoding="utf-8"))
+    fleet = inventory["netmap_hosts"]["vars"]["vms_fleet"]
+    guests = [Identity(fleet, guest["guest_host"], name) for name, guest in inventory["netmap_guests"]["hosts"].items()]
+    told = tuple(host.check_output("cat /sys/class/dmi/id/product_%s", what).strip() for what in ("uuid", "serial"))
+    assert told in [(one.uuid(), one.serial()) for one in guests]
 
 
 def test_every_port_has_the_driver_and_its_name(host):
