@@ -17,8 +17,9 @@ description:
     C(ports_processes), C(vms_machines), and those that give VMs their defaults and consent, and tells all that
     contradicts itself at once, with both places.
   - A name, number or option that cannot be; a name, port, end of a pipe, MAC address, forward or interface that is
-    used twice; a machine that opens what is on a switch; a pipe whose parent nobody declares; two ends of pipes that
-    miss each other; more ports than there are PCI slots, more than netmap's pools can have.
+    used twice; a machine that opens what is on a switch; a pipe whose parent nobody declares; a port that shares its
+    memory with others without C(trust=shared); two ends of pipes that miss each other; more ports than there are PCI
+    slots, more than netmap's pools can have.
   - An end of a pipe whose other end no machine has is no contradiction, a program of the host has it, such as that of
     the role P(netmap.ptnet.check#role). Those are listed in RV(lone_ends). It is one where two machines have an end
     each that would meet if both had one number.

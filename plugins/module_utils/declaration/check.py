@@ -9,12 +9,12 @@ way.
 
 from __future__ import annotations
 
-from . import rules_names, rules_ports, rules_room
+from . import rules_names, rules_ports, rules_room, rules_trust
 from .contradiction import find
 from .host import Host
 
 # Where a rule is added.
-RULES = rules_names.RULES + rules_ports.RULES + rules_room.RULES
+RULES = rules_names.RULES + rules_ports.RULES + rules_trust.RULES + rules_room.RULES
 
 
 def check(declared, name="", facts=None, complete=True):

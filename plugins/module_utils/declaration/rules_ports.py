@@ -38,18 +38,9 @@ def _interface(port):
     return base.name if isinstance(base, names.Interface) else None
 
 
-def _parents(host):
-    """A pipe's parent is declared: the kernel would make one of its own for each VM that is started."""
-    # What is on a switch is told by another rule.
-    declared = {one.name for one in host.parents + host.nics + host.attached} | {
-        name for name, driver in (host.known.interfaces or {}).items() if driver}
-    for one in host.opened if host.complete else ():
-        parent = _interface(one.port) if isinstance(one.port, names.PipeEnd) else None
-        if parent is not None and parent not in declared:
-            yield [one.place, Place("ports_pipe_parents", "no %s" % parent)], PtnetError(
-                "nobody declares the parent of the pipe %s" % one.port.kernel_name(), found="no %s" % parent,
-                expected="the parent, which has the memory of its pipes",
-                remedy="add {name: %s} to ports_pipe_parents, or to netmap_nics when it is a NIC" % parent)
+def _memories(host):
+    """The memory of a persistent port that is not its own is that of a declared parent."""
+    declared = {one.name for one in host.parents}
     for one in host.attached if host.complete else ():
         memory = one.options.get("memory")
         if memory not in (None, port_options.PRIVATE, port_options.GLOBAL) and memory not in declared:
@@ -109,5 +100,5 @@ def _management(host):
             yield [place, _of_host(name)], error
 
 
-RULES = (Rule("attached", _attached), Rule("parent_undeclared", _parents), Rule("pipe_unmatched", _pipes),
+RULES = (Rule("attached", _attached), Rule("memory_undeclared", _memories), Rule("pipe_unmatched", _pipes),
          Rule("interface_missing", _missing), Rule("management", _management))

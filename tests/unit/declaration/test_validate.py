@@ -16,8 +16,10 @@ MACHINE = {"name": "fw", "disks": [{"path": "root.qcow2", "size": "1G"}]}
 # A connection would fail, and look otherwise.
 HOST = {"ansible_connection": "ssh", "ansible_ssh_executable": "/there/is/none"}
 FLEET = {
-    "hv1.example.net": {"vms_machines": [dict(MACHINE, ports=[{"port": "vale1:{{ 5 + 5 }}"}, {"port": "pp0{1"}])]},
-    "hv2.example.net": {"vms_machines": [dict(MACHINE, ports=[{"port": "vale1:eth1"}, {"port": "netmap:pp1{1"}])],
+    "hv1.example.net": {"vms_machines": [dict(MACHINE, ports=[{"port": "vale1:{{ 5 + 5 }}"},
+                                                              {"port": "pp0{1", "trust": "shared"}])]},
+    "hv2.example.net": {"vms_machines": [dict(MACHINE, ports=[{"port": "vale1:eth1"},
+                                                              {"port": "netmap:pp1{1", "trust": "shared"}])],
                         "ports_switches": [{"name": "vale1", "interfaces": [{"name": "eth1"}]}]},
     "hv3.example.net": {"vms_machines": [MACHINE, MACHINE]},
 }
