@@ -10,6 +10,7 @@ import os
 import re
 
 import fake_kernel
+import fake_system
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel import freebsd, linux, platform, service
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.freebsd import links as freebsd_links
@@ -57,7 +58,8 @@ def test_what_both_systems_do_alike_has_no_operation_of_its_own():
 
 
 def test_the_fakes_are_asked_nothing_else():
-    for fake, interface in ((fake_kernel.System, platform.Platform), (fake_kernel.Nics, platform.Drivers)):
+    for fake, interface in ((fake_kernel.System, platform.Platform), (fake_kernel.Nics, platform.Drivers),
+                            (fake_system.FakeSystem, platform.Platform), (fake_system.FakeLinks, platform.Links)):
         assert set(operations(fake)) - set(operations(interface)) == set()
 
 
