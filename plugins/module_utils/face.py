@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .build.address import secrets
 from .errors import PtnetError
 
 
@@ -18,6 +19,8 @@ def serve(act, argument_spec, **constraints):
     :param constraints: ``required_if`` and its relatives, as for :class:`AnsibleModule`
     """
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **constraints)
+    # Ansible returns the options as they were given.
+    module.no_log_values.update(secrets(module.params))
     try:
         result = act(module.params, module.check_mode)
     except PtnetError as error:

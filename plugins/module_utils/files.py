@@ -48,10 +48,14 @@ def replace(path, content, mode=0o644):
     :param content: what it shall hold (str or bytes)
     :param mode: its permissions (int)
     """
-    with open(path + ".new", "wb") as stream:
-        stream.write(content.encode() if isinstance(content, str) else content)
+    with open(path + ".new", "wb", opener=_closed) as stream:
         os.fchmod(stream.fileno(), mode)
+        stream.write(content.encode() if isinstance(content, str) else content)
     rename(path + ".new", path)
+
+
+def _closed(path, flags):
+    return os.open(path, flags, 0o600)  # whoever opens it before it has its mode reads what is written later
 
 
 def rename(draft, path):

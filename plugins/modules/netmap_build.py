@@ -28,6 +28,8 @@ options:
   source:
     description:
       - A git address, a directory, or a C(.tar) archive, compressed or not.
+      - A user or token in a web address (C(https://TOKEN@example.org/netmap.git)) is told to git alone. It stands in no
+        argument vector, result or log, and in no file but that of O(kernel_hook=build), which only root reads.
       - A directory counts with its local changes; of a git work tree, ignored files are left out.
     type: str
     default: https://github.com/luigirizzo/netmap.git

@@ -26,6 +26,7 @@ options:
   source:
     description:
       - A git address, a directory, or a C(.tar) archive, compressed or not.
+      - A user or token in a web address is told to git alone, and stands in no argument vector, result or log.
       - A directory counts with its local changes; of a git work tree, ignored files are left out.
     type: str
     default: https://github.com/netmap-unipi/qemu

@@ -64,7 +64,8 @@ class Hook(ServiceFiles):
         super().__init__(root)
         self.archive = os.path.join(store, "build.pyz")
         self.PATHS = (self.archive,) + SCRIPTS
-        self.MODES = dict.fromkeys(SCRIPTS, 0o755)
+        # The address of a source may have a token in it.
+        self.MODES = dict(dict.fromkeys(SCRIPTS, 0o755), **{self.archive: 0o600})
 
     def usable(self):
         """Whether this system runs such scripts (bool)."""

@@ -13,6 +13,7 @@ import stat
 
 from ..command import run
 from ..errors import PtnetError
+from .address import plain, settings
 from .archive import unpack
 from .identity import digest_file
 
@@ -22,15 +23,17 @@ GIT_SECONDS = 1800
 GIT_ENV = {"GIT_TERMINAL_PROMPT": "0", "GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "30",
            "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=20"}
 GIT_SETTINGS = {"core.fsmonitor": "false", "safe.directory": "*", "protocol.ext.allow": "never"}
-GIT_ENV["GIT_CONFIG_COUNT"] = str(len(GIT_SETTINGS))
-for _number, (_name, _value) in enumerate(GIT_SETTINGS.items()):
-    GIT_ENV["GIT_CONFIG_KEY_%d" % _number] = _name
-    GIT_ENV["GIT_CONFIG_VALUE_%d" % _number] = _value
 
 
 def git(where, *arguments, **options):
-    """Output of a git command run in a directory (str)."""
-    env = dict(GIT_ENV, **options.pop("env", {}))
+    """Output of a git command run in a directory (str).
+
+    :param settings: configuration besides :data:`GIT_SETTINGS`, which only root sees: name to value (dict)
+    """
+    told = dict(GIT_SETTINGS, **options.pop("settings", {}))
+    env = dict(GIT_ENV, GIT_CONFIG_COUNT=str(len(told)), **options.pop("env", {}))
+    for number, (name, value) in enumerate(told.items()):
+        env.update({"GIT_CONFIG_KEY_%d" % number: name, "GIT_CONFIG_VALUE_%d" % number: value})
     return run(["git"] + list(arguments), options.pop("timeout", 300), cwd=where, env=env, **options)[1]
 
 
@@ -56,9 +59,9 @@ def open_source(source, commit, store):
         return Directory(path, store)
     if is_address(source):
         if source.startswith("-") or str(commit).startswith("-"):
-            raise PtnetError("source is refused", found=source, expected="no leading -")
+            raise PtnetError("source is refused", found=plain(source), expected="no leading -")
         return Git(source, commit, store)
-    raise PtnetError("source does not exist", found=source,
+    raise PtnetError("source does not exist", found=plain(source),
                      expected="a git address (https://, ssh://, file://, host:path), a directory, or a .tar archive")
 
 
@@ -66,9 +69,10 @@ class Git:
     """One commit of a git repository, kept in a bare mirror in the store."""
 
     def __init__(self, address, commit, store):
-        self.address = address
+        self.address = plain(address)
+        self._settings = settings(address)
         self.store = store
-        self.mirror = store.path("git", hashlib.sha256(address.encode()).hexdigest()[:16] + ".git")
+        self.mirror = store.path("git", hashlib.sha256(self.address.encode()).hexdigest()[:16] + ".git")
         self.commit = commit if FULL_COMMIT.match(commit) else self._resolve(commit)
 
     def content(self):
@@ -87,7 +91,7 @@ class Git:
         raise PtnetError("%s has no tag or branch %s" % (self.address, name), remedy="check commit")
 
     def _remote(self, where, *arguments):
-        return git(where, *arguments, timeout=GIT_SECONDS, remedy=(
+        return git(where, *arguments, timeout=GIT_SECONDS, settings=self._settings, remedy=(
             "pass as source an address that this machine reaches, a directory or a .tar archive, or build on a machine "
             "that reaches %s with state=built and pass its archive" % self.address))
 
@@ -122,8 +126,8 @@ class Git:
         git(self.mirror, "--work-tree", into, "checkout-index", "--all", "--force", env=env, timeout=GIT_SECONDS)
         for path in submodules:
             row = git(self.mirror, "ls-tree", self.commit, path)
-            settings = git(self.mirror, "config", "--blob", self.commit + ":.gitmodules", "--list")
-            export_submodule(self.store, row, settings, into, path, rewrites)
+            modules = git(self.mirror, "config", "--blob", self.commit + ":.gitmodules", "--list")
+            export_submodule(self.store, row, modules, into, path, rewrites)
 
 
 class Directory:
@@ -181,8 +185,8 @@ class Directory:
             if not self.tracked:
                 lacking(self.path, path)
             row = git(self.path, "ls-tree", "HEAD", path)
-            settings = git(self.path, "config", "--file", ".gitmodules", "--list")
-            export_submodule(self.store, row, settings, into, path, rewrites)
+            modules = git(self.path, "config", "--file", ".gitmodules", "--list")
+            export_submodule(self.store, row, modules, into, path, rewrites)
 
 
 class Archive:
@@ -218,12 +222,12 @@ def lacking(source, path):
     raise PtnetError("%s lacks the submodule %s" % (source, path), remedy="put the files of %s into it" % path)
 
 
-def export_submodule(store, row, settings, into, path, rewrites):
+def export_submodule(store, row, modules, into, path, rewrites):
     """Write one submodule at the commit recorded in ``row`` (a line of ls-tree), from its rewritten address."""
     found = re.match(r"160000 commit ([0-9a-f]{40})\t", row)
     if not found:
         return  # this commit carries the files themselves, or does not use them
-    values = dict(line.split("=", 1) for line in settings.splitlines() if "=" in line)
+    values = dict(line.split("=", 1) for line in modules.splitlines() if "=" in line)
     section = next((name[:-len(".path")] for name, value in values.items()
                     if name.endswith(".path") and value == path), "submodule." + path)
     address = values.get(section + ".url")
@@ -253,7 +257,7 @@ def unreachable(source, commit, store, seconds=15):
         if not is_address(source):
             open_source(source, commit, store)
         elif not (FULL_COMMIT.match(commit) and Git(source, commit, store).present()):
-            git(None, "ls-remote", "--heads", source, timeout=seconds)
+            git(None, "ls-remote", "--heads", plain(source), timeout=seconds, settings=settings(source))
     except PtnetError as error:
-        return "%s: %s" % (source, error.found if is_address(source) else error.what)
+        return "%s: %s" % (plain(source), error.found if is_address(source) else error.what)
     return None

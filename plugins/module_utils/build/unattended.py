@@ -20,8 +20,8 @@ from .netmap import Netmap
 
 OPTIONS = "build.json"
 # This file and all that it imports, below module_utils.
-SOURCES = ("build.archive", "build.engine", "build.identity", "build.install", "build.netmap", "build.source",
-           "build.store", "build.unattended", "change", "command", "errors", "files", "places")
+SOURCES = ("build.address", "build.archive", "build.engine", "build.identity", "build.install", "build.netmap",
+           "build.source", "build.store", "build.unattended", "change", "command", "errors", "files", "places")
 
 
 def main(argv=None):

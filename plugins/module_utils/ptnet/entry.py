@@ -4,7 +4,7 @@
 """What the archive on a host is started for: to serve ports, or to say whether ports may be opened.
 
 Private to netmap.ptnet. The second is for whoever opens ports without us (the ptnet fork of QEMU), before each start,
-those at boot and by systemd's Restart= too: opening a port that is attached to a switch makes it unusable until a reboot
+those at boot and by Restart= of systemd too: opening a port that is on a switch makes it unusable until a reboot
 (forbidden.py). Only the list of ports is asked for, which takes no lock, so it runs with the rights of the VM's user.
 
 Nor could a lock be held until QEMU has opened its ports: whoever hands one to QEMU hands it over for QEMU's life, and

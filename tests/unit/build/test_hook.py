@@ -111,6 +111,12 @@ def test_the_hook_goes_with_the_last_build(host):
     assert (predicted["changed"], host.scripts()) == (True, [])
 
 
+def test_a_token_in_the_address_is_for_root_alone(host):
+    host.act(kernel_hook="build")
+    assert os.stat(host.copy).st_mode & 0o777 == 0o600
+    assert [os.stat(host.root + script).st_mode & 0o777 for script in hook.SCRIPTS] == [0o755, 0o755]
+
+
 def test_a_removal_leaves_the_options_of_the_hook(host):
     host.act(kernel_hook="build", drivers=["ixgbe"])
     os.makedirs(host.store + "/netmap")
