@@ -161,6 +161,12 @@ def test_summary_fits_a_terminal():
     assert len(lines) < 24
 
 
+def test_a_long_reason_fits_a_terminal_too():
+    text = render("summary.txt.j2", spoiled(error="vm3 does not answer: Task failed: " + "no route to it, " * 9))
+    assert "     vm3 does not answer" in text
+    assert max(map(len, text.splitlines())) <= 88
+
+
 def test_page_and_summary_of_a_rehearsal_never_say_passed():
     results = dict(RESULTS, rehearsed=True, machines=dict(RESULTS["machines"], vm1={"doubles": ["netmap"]}))
     text, _parsed = page(results)
