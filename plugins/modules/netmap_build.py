@@ -59,6 +59,28 @@ options:
     type: list
     elements: str
     default: []
+  driver_archives:
+    description:
+      - The vendors' archives of those O(drivers) that netmap takes from vendors (C(configure --show-ext-drivers)).
+      - netmap's build would download them by itself, without a checksum. Here it downloads nothing. A driver without an
+        archive is built from O(kernel_sources), and refused without these.
+    type: list
+    elements: dict
+    default: []
+    version_added: 0.2.0
+    suboptions:
+      driver:
+        description: The driver, one of O(drivers).
+        type: str
+        required: true
+      archive:
+        description: The file on the machine that builds, with the name that its vendor gave it, such as C(v5.15.2.zip).
+        type: path
+        required: true
+      checksum:
+        description: What it must be, C(sha256:) and 64 hexadecimal digits.
+        type: str
+        required: true
   subsystems:
     description:
       - The parts of netmap to enable. All others are disabled.
@@ -122,6 +144,10 @@ EXAMPLES = r"""
   netmap.ptnet.netmap_build:
     state: built
     drivers: [ixgbe]
+    driver_archives:
+      - driver: ixgbe
+        archive: /srv/vendors/v5.15.2.zip
+        checksum: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
     kernel_sources: /usr/src/linux-6.1
     sign_key: /root/mok/MOK.priv
     sign_certificate: /root/mok/MOK.der
@@ -246,6 +272,11 @@ ARGUMENT_SPEC = {
     "kernel_dir": {"type": "path"},
     "kernel_sources": {"type": "path"},
     "drivers": {"type": "list", "elements": "str", "default": []},
+    "driver_archives": {"type": "list", "elements": "dict", "default": [], "options": {
+        "driver": {"type": "str", "required": True},
+        "archive": {"type": "path", "required": True},
+        "checksum": {"type": "str", "required": True},
+    }},
     "subsystems": {"type": "list", "elements": "str", "choices": list(SUBSYSTEMS),
                    "default": ["vale", "pipe", "monitor", "generic", "ptnetmap", "null"]},
     "apps": {"type": "list", "elements": "str", "default": ["lb", "pkt-gen", "vale-ctl"]},

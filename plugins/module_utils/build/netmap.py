@@ -43,6 +43,7 @@ class Netmap:
             # netmap's configure takes a missing patch for a patch that does not fit.
             self.commands = dict(self.commands, patch="patch")
         absolute("prefix", params["prefix"])
+        self.vendor = vendor_archives(params)
         self.headers = params["kernel_dir"] or next(
             (path for path in ("%s/%s/build" % (MODULES, self.release), "/usr/src/linux-headers-" + self.release)
              if os.path.isdir(path)), None)
@@ -52,6 +53,8 @@ class Netmap:
         options = {"kernel_release": self.release, "prefix": params["prefix"],
                    "drivers": unordered(params["drivers"]), "apps": unordered(params["apps"]),
                    "subsystems": unordered(params["subsystems"])}
+        if params["drivers"]:
+            options["driver_archives"] = {driver: one["checksum"] for driver, one in self.vendor.items()}
         if params["sign_certificate"]:
             options["signed_by"] = self._certificate()
         return options
@@ -123,13 +126,47 @@ class Netmap:
                 raise PtnetError("%s: this netmap has no %s" % (what, ", ".join(unknown)),
                                  expected=" ".join(sorted(known)))
         # configure looks for the sources of the running kernel unless this names another one.
-        env = {"kernelver": self.release}
+        env = {"kernelver": self.release, "PATH": "%s:%s" % (_offline(work), os.environ.get("PATH", os.defpath))}
+        kept = self._give_vendor(work, configure) if self.params["drivers"] else []
         with work.step("configure"):
-            work.run(configure, *self.arguments(), env=env)
+            work.run(configure, *self.arguments(), *kept, env=env)
         with work.step("make"):
             work.make(env=env)
         with work.step("stage"):
             return self._stage(work, env)
+
+    def _give_vendor(self, work, configure):
+        """Put the vendors' archives where netmap's build looks before it downloads; what configure is to be told.
+
+        Drivers of which there is none are built from the kernel's sources (list of str).
+
+        :raises PtnetError: an archive that is not what was meant, or a driver that would be downloaded
+        """
+        external = set(work.read(configure, "--show-ext-drivers").split())
+        unknown = sorted(set(self.vendor) - external)
+        if unknown:
+            raise PtnetError("driver_archives: %s is no vendor's driver of this netmap" % ", ".join(unknown),
+                             expected=" ".join(sorted(external)))
+        lacking = sorted(external & set(self.params["drivers"]) - set(self.vendor))
+        if lacking and not self.params["kernel_sources"]:
+            raise PtnetError(
+                "the build would download %s, and nobody knows what it gets" % ", ".join(lacking),
+                found="no driver_archives for it", expected="the vendor's archive and its checksum, or kernel_sources",
+                remedy="get the archive (netmap's LINUX/default-config.mak.in_ has its address), look at it, and give "
+                       "it with its sha256 in driver_archives")
+        for driver, one in sorted(self.vendor.items()):
+            for folder in ("", driver):
+                place = os.path.join(work.source, "LINUX/ext-drivers", folder)
+                os.makedirs(place, exist_ok=True)
+                copy = os.path.join(place, os.path.basename(one["archive"]))
+                shutil.copyfile(one["archive"], copy)
+                found = "sha256:" + digest_file(copy)
+                if found != one["checksum"]:
+                    raise PtnetError("%s is not the archive of %s that was meant" % (one["archive"], driver),
+                                     found=found, expected=one["checksum"],
+                                     remedy="get it again, and look at it before you change the checksum")
+        others = sorted(external - set(self.vendor))
+        return ["--no-ext-drivers=" + ",".join(others)] if others else []
 
     def _stage(self, work, env):
         work.make("install-headers", "install-docs", "install-libnetmap", "install-apps",
@@ -182,6 +219,35 @@ class Netmap:
         # Before a build there is only what was asked for.
         foretold = {"native_drivers": sorted(map(driver_name, self.params["drivers"]))}
         return {"kernel_release": self.release, "native_drivers": (manifest or foretold).get("native_drivers", [])}
+
+
+def vendor_archives(params):
+    """The vendors' archives that are given: driver to ``archive`` (path) and ``checksum`` (dict). Pure.
+
+    :raises PtnetError: a driver twice or not asked for, or a checksum that is none
+    """
+    found = {}
+    for one in params.get("driver_archives") or []:
+        if one["driver"] not in params["drivers"] or one["driver"] in found:
+            raise PtnetError("driver_archives: %s is refused" % one["driver"],
+                             found="twice" if one["driver"] in found else "not in drivers",
+                             expected="each of drivers once")
+        if not re.match(r"sha256:[0-9a-f]{64}\Z", one["checksum"]):
+            raise PtnetError("the checksum of %s is refused" % one["driver"], found=one["checksum"],
+                             expected="sha256: and 64 hexadecimal digits, as sha256sum prints them")
+        found[one["driver"]] = {"archive": one["archive"], "checksum": one["checksum"]}
+    return found
+
+
+def _offline(work):
+    """A folder with programs that stand in for those that download, and do not (path)."""
+    folder = work.scratch("offline")
+    for name in ("wget", "curl"):
+        path = os.path.join(folder, name)
+        with open(path, "w") as stream:
+            stream.write('#!/bin/sh\necho "error: the build of netmap wanted to download: $*" >&2\nexit 1\n')
+        os.chmod(path, 0o755)
+    return folder
 
 
 def driver_name(name):

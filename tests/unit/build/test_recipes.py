@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.build import engine, netmap, qemu
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
@@ -56,6 +58,60 @@ def test_netmap_order_of_lists_is_no_option(headers):
     one = a_netmap(headers, apps=["lb", "pkt-gen"], drivers=["igb", "ice"]).options()
     assert one == a_netmap(headers, apps=["pkt-gen", "lb", "lb"], drivers=["ice", "igb"]).options()
     assert one != a_netmap(headers, apps=["pkt-gen", "lb"], drivers=["ice"]).options()
+
+
+SUM = "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"  # of the letter x
+
+
+class Asked:
+    """What a build is done with; its configure knows two vendors' drivers."""
+
+    def __init__(self, path):
+        self.source, self.path = str(path / "source"), path
+
+    def read(self, _configure, option):
+        return "ixgbe mlx5" if option == "--show-ext-drivers" else "ixgbe mlx5 veth.c"
+
+    def scratch(self, name):
+        (self.path / name).mkdir()
+        return str(self.path / name)
+
+
+def test_netmap_downloads_no_driver(headers, tmp_path):
+    archive = tmp_path / "v5.15.2.zip"
+    archive.write_text("x")
+    given = [{"driver": "ixgbe", "archive": str(archive), "checksum": SUM}]
+    with pytest.raises(PtnetError, match="would download ixgbe.*driver_archives"):
+        a_netmap(headers, drivers=["ixgbe", "veth.c"])._give_vendor(Asked(tmp_path), "configure")
+    recipe = a_netmap(headers, drivers=["ixgbe", "veth.c"], driver_archives=given)
+    assert recipe._give_vendor(Asked(tmp_path), "configure") == ["--no-ext-drivers=mlx5"]
+    for place in ("v5.15.2.zip", "ixgbe/v5.15.2.zip"):
+        assert (tmp_path / "source/LINUX/ext-drivers" / place).read_text() == "x"
+    # From the kernel's own sources nothing is downloaded either.
+    built = a_netmap(headers, drivers=["ixgbe"], kernel_sources="/usr/src/linux")
+    assert built._give_vendor(Asked(tmp_path), "configure") == ["--no-ext-drivers=ixgbe,mlx5"]
+    assert a_netmap(headers, drivers=["ixgbe"]).options() != a_netmap(
+        headers, drivers=["ixgbe"], driver_archives=given).options()
+    archive.write_text("y")
+    with pytest.raises(PtnetError, match="not the archive of ixgbe that was meant"):
+        recipe._give_vendor(Asked(tmp_path), "configure")
+
+
+@pytest.mark.parametrize(("more", "text"), [
+    ({"driver": "igb"}, "not in drivers"), ({"checksum": "md5:1"}, "the checksum of ixgbe"),
+    ({"checksum": SUM + "0"}, "the checksum of ixgbe")])
+def test_netmap_archives_of_drivers_that_are_refused(headers, more, text):
+    with pytest.raises(PtnetError, match=text):
+        a_netmap(headers, drivers=["ixgbe"], driver_archives=[
+            dict({"driver": "ixgbe", "archive": "/x", "checksum": SUM}, **more)])
+
+
+def test_netmap_the_build_finds_nothing_that_downloads(tmp_path):
+    folder = netmap._offline(Asked(tmp_path))
+    for program in ("wget", "curl"):
+        ended = subprocess.run([folder + "/" + program, "https://x"], capture_output=True, text=True, check=False)
+        assert ended.returncode == 1
+        assert "wanted to download: https://x" in ended.stderr
 
 
 def test_netmap_needs_patch_for_drivers(headers):
