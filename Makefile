@@ -4,18 +4,19 @@ VENV ?= .venv
 export VENV
 BIN := $(VENV)/bin
 
-.PHONY: help lab lab-down test setup lint sanity unit molecule fork machine double upstream benchmark lock
+.PHONY: help lab lab-down test setup lint sanity unit mutation molecule fork machine double upstream benchmark lock
 .DEFAULT_GOAL := help
 
 help:
 	@sed -n 's/^#| \{0,1\}//p' Makefile
 
 #| make lab        from nothing to proven packets: emulated host, netmap, ptnet QEMU, guest, traffic, report
-#| make test       all tests: lint, sanity, unit, molecule on the lab, power failures, the doubles, netmap's own tests
+#| make test       all tests: lint, sanity, unit, faults made on purpose, molecule on the lab, power failures, the
+#|                 doubles, netmap's own tests
 #| make lab-down   remove every machine, process and overlay that labs of this LAB_CACHE made (of LAB_NAME alone, where it
 #|                 is given); a make lab or make test of theirs that is still running ends with them
 #|
-#| Parts: make setup, make lint, make sanity, make unit, make molecule, make fork, make machine,
+#| Parts: make setup, make lint, make sanity, make unit, make mutation, make molecule, make fork, make machine,
 #|        make double, make upstream
 #| make benchmark  figures: 250 ports by one module call against a loop of vale-ctl, on an emulated host
 #|
@@ -68,6 +69,9 @@ sanity: setup
 
 unit: setup
 	@$(BIN)/pytest
+
+mutation: setup
+	@$(BIN)/python tests/run.py mutation
 
 molecule: setup
 	@$(BIN)/python tests/run.py molecule

@@ -57,6 +57,11 @@ def unit():
     return result(run(os.path.join(sys.prefix, "bin/pytest")))
 
 
+def mutation():
+    """Whether the unit tests notice faults that are made on purpose."""
+    return result(run(sys.executable, "tests/mutation/run.py"))
+
+
 def other_core():
     """Sanity and unit tests in a second environment, with the ansible-core of another Python."""
     versions = NEW_ROW if sys.version_info < (3, 12) else OLD_ROW
@@ -251,8 +256,8 @@ def benchmark():
             host.remove()
 
 
-STAGES = {"lint": lint, "sanity": sanity_tests, "unit": unit, "other-core": other_core, "molecule": molecule,
-          "fork": fork, "machine": machine, "double": double, "upstream": upstream}
+STAGES = {"lint": lint, "sanity": sanity_tests, "unit": unit, "mutation": mutation, "other-core": other_core,
+          "molecule": molecule, "fork": fork, "machine": machine, "double": double, "upstream": upstream}
 ON_REQUEST = {"benchmark": benchmark}
 
 

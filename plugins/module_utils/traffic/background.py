@@ -9,6 +9,7 @@ Ansible's own async returns before anything has started, and a packet sent befor
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -68,8 +69,6 @@ def start(folder, work):
         os.close(listening)
         _child(folder, work, telling)
     os.close(telling)
-    with open(os.path.join(folder, "pid"), "w") as stream:
-        stream.write("%d" % pid)
     with os.fdopen(listening, "rb") as stream:
         if stream.read(len(READY)) != READY:
             os.waitpid(pid, 0)
@@ -82,6 +81,11 @@ def _child(folder, work, telling):
     status = 1
     try:
         os.setsid()
+        # Locked as long as we live: the number alone may be another process's by the time that somebody reads it.
+        mark = open(os.path.join(folder, "pid"), "w")  # noqa: SIM115 (closed by the end of this process)
+        fcntl.flock(mark, fcntl.LOCK_EX)
+        mark.write("%d" % os.getpid())
+        mark.flush()
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
@@ -136,15 +140,18 @@ def stop(folder):
 
     TERM lets it end its own children.
     """
-    result = os.path.join(folder, "result")
-    with contextlib.suppress(OSError, ValueError):
-        with open(os.path.join(folder, "pid")) as stream:
-            pid = int(stream.read())
-        with open("/proc/%d/cmdline" % pid) as stream:
-            ours = "python" in stream.read()
-        if ours and not os.path.exists(result):
-            os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, "pid")) as mark:
+        if _lives(mark):
+            os.kill(int(mark.read()), signal.SIGTERM)
             limit = time.monotonic() + GRACE
-            while os.path.exists("/proc/%d" % pid) and not os.path.exists(result) and time.monotonic() < limit:
+            while _lives(mark) and time.monotonic() < limit:
                 time.sleep(0.05)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(mark):
+    try:
+        fcntl.flock(mark, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False

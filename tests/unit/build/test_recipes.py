@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -119,14 +120,32 @@ def test_netmap_needs_patch_for_drivers(headers):
     assert "patch" not in a_netmap(headers).commands
 
 
-def test_netmap_signs_after_stripping(headers, tmp_path):
-    class Work:
-        def __init__(self):
-            self.ran = []
+class Work:
+    """The tree of a build, and what was run on it."""
 
-        def run(self, *argv):
-            self.ran.append(argv)
+    def __init__(self, folder=""):
+        self.ran = []
+        self.build, self.stage = folder + "/build", folder + "/stage"
 
+    def run(self, *argv):
+        self.ran.append(argv)
+
+    def make(self, *_targets, **_options):
+        """All is made already."""
+
+
+def test_netmap_is_signed_after_it_is_stripped(headers, tmp_path):
+    """strip(1) takes a signature away, and a kernel that wants one refuses the module."""
+    (headers / ".config").write_text("")
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/netmap.ko").write_bytes(b"\0vermagic=6.1-test SMP\0")
+    work = Work(str(tmp_path))
+    recipe = a_netmap(headers, sign_key="/key", sign_certificate="/certificate", apps=[])
+    assert recipe._stage(work, {})["vermagic"] == "6.1-test SMP"
+    assert [os.path.basename(argv[0]) for argv in work.ran if argv[-1].endswith("/netmap.ko")] == ["strip", "sign-file"]
+
+
+def test_netmap_signs_with_the_key_that_is_given(headers, tmp_path):
     key, certificate, sign = tmp_path / "key", tmp_path / "certificate", headers / "scripts/sign-file"
     given = {"sign_key": str(key), "sign_certificate": str(certificate)}
     with pytest.raises(PtnetError, match="sign_certificate cannot be read"):

@@ -136,6 +136,17 @@ def test_archive_loses_its_top_directory(tmp_path, store):
         source.export(store.scratch("again"), ("ui/key",))
 
 
+@pytest.mark.parametrize("commit_of", [lambda _path: "master", lambda _path: "a" * 40])
+def test_no_address_runs_a_program(store, tmp_path, monkeypatch, commit_of):
+    """git-remote-ext(1) runs what stands in the address, where the user's settings allow it."""
+    settings, ran = tmp_path / "gitconfig", tmp_path / "ran"
+    settings.write_text('[protocol "ext"]\n\tallow = always\n[protocol]\n\tallow = always\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    with pytest.raises(PtnetError):
+        open_source("ext::touch %s" % ran, commit_of(tmp_path), store).export(store.scratch("source"))
+    assert not ran.exists()
+
+
 @pytest.mark.parametrize("source", ["/no/such/place", "netmap", "--upload-pack=touch /x://y"])
 def test_nonsense_is_refused(source, store):
     with pytest.raises(PtnetError):

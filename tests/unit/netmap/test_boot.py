@@ -10,6 +10,7 @@ import zipfile
 
 import bundled
 import pytest
+from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.platform import Linux
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import boot, boot_service, pipes, ports
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.changes import ChangeableDevice
@@ -196,6 +197,23 @@ def test_the_service_goes_with_the_last_item(machine, read, told):
     assert [argv[1] for argv in machine.started] == told
     assert not machine.provide(state="absent", purge=True)["changed"]
     assert machine.restore() == 0
+
+
+def test_after_a_failure_what_is_there_comes_back_and_nothing_else(machine):
+    machine.netmap.busy = {"eth1"}
+    with pytest.raises(PtnetError):
+        machine.attach("eth1")
+    assert (machine.record().lines(), machine.files()) == ([], {})
+    machine.netmap.busy = set()
+    machine.attach("eth1")
+    machine.netmap.fail["DETACH", "vale1:eth1"] = 16
+    with pytest.raises(PtnetError):
+        machine.attach("eth1", state="absent")
+    assert machine.record().lines() == ["vale1:eth1"]
+    assert set(machine.files()) == {ARCHIVE, UNIT, LINK}
+    machine.reboot()
+    assert machine.restore() == 0
+    assert machine.netmap.names() == ["vale1:eth1"]
 
 
 def test_without_systemd_there_is_a_warning(machine):

@@ -132,6 +132,20 @@ def test_no_module(fake, device):
     assert caught.value.facts["device_absent"]
 
 
+def test_polling_that_does_not_stop_is_an_error(fake, device):
+    with device.changing("test") as changes:
+        changes.attach("vale1", "eth1")
+        assert changes.stop_polling("vale1", "eth1") is False
+        for code in (errno.EBUSY, errno.ENXIO):
+            fake.fail["STOP", "vale1:eth1"] = code
+            with pytest.raises(PtnetError, match="refused to stop polling") as caught:
+                changes.stop_polling("vale1", "eth1")
+            assert caught.value.facts["errno"] == code
+        fake.fail["STOP", "vale1:eth1"] = "+1"
+        with pytest.raises(PtnetError, match="instead of 0"):
+            changes.stop_polling("vale1", "eth1")
+
+
 def test_the_real_door_reaches_a_device(fake):
     device = ChangeableDevice(fake.driver_of, open_node=lambda: device_module.Node(os.open("/dev/null", os.O_RDWR)))
     with pytest.raises(PtnetError, match="netmap refused to list ports; found: Inappropriate ioctl"):

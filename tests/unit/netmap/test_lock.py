@@ -47,6 +47,16 @@ def test_the_lock_names_its_holder(fake, device):
     assert fake.forbidden == []
 
 
+def test_nobody_else_opens_the_lock(fake, device):
+    """Whoever opens it can hold it, and with it all changes and the boot."""
+    before = os.umask(0)
+    try:
+        with device.changing("test"):
+            assert os.stat(fake.lock).st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+
+
 def test_the_lock_is_freed_after_an_error(fake, device):
     with pytest.raises(ZeroDivisionError), device.changing("test"):
         raise ZeroDivisionError

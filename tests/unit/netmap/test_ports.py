@@ -162,6 +162,17 @@ def test_an_error_with_the_effect_is_no_error(machine):
     assert machine.record().attached == {}
 
 
+def test_what_netmap_says_is_not_believed(machine):
+    machine.netmap.fail["ATTACH", "vale1:eth1"] = 0
+    with pytest.raises(PtnetError, match="vale1:eth1 is not as it should be afterwards; found: not on the switch"):
+        machine.run(wanted=["eth1", "eth2"])
+    assert machine.run(wanted=["eth1", "eth2"])["changed"]
+    machine.netmap.fail["DETACH", "vale1:eth1"] = 0
+    with pytest.raises(PtnetError, match="vale1:eth1 is not as it should be afterwards; found: host_stack=False"):
+        machine.run(wanted=["eth1"], state="absent")
+    assert set(machine.netmap.names()) == {"vale1:eth1", "vale1:eth2"}
+
+
 def test_an_interrupted_run_heals(machine):
     machine.netmap.busy = {"eth2"}
     with pytest.raises(PtnetError, match="open in netmap mode") as caught:

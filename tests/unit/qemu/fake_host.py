@@ -97,6 +97,8 @@ class Host:
         target = next(word for word in words if word.endswith(".new"))
         if self.images_fail:
             raise PtnetError("qemu-img failed")
+        if "-b" in words and "-F" not in words:
+            raise PtnetError("qemu-img failed", found="backing format not specified")
         below = words[words.index("-b") + 1].encode() if "-b" in words else b""
         with open(target, "wb") as stream:
             header = struct.pack(">4sIQI", b"QFI\xfb", 3, 512 if below else 0, len(below))

@@ -10,7 +10,7 @@ import json
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import archive
-from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import distribution
+from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import distribution, fork
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.distribution import Distribution
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +44,12 @@ def test_memory_devices_come_first_and_ports_where_the_guest_expects_them():
         ("d0", "0x10"), ("d1", "0x11"), ("d2", "0x12"), ("d3", "0x13")]
     assert [one.get("multifunction", False) for one in found] == [True] + [False] * 6
     assert "multifunction" not in devices(vector(ports=[port("vale1:10")]))[0]
+
+
+@pytest.mark.parametrize("kind", [Distribution, fork.Fork])
+def test_a_guest_writes_only_what_it_may(kind):
+    words = vector_of(kind, disks=[disk("/a"), disk("/b", read_only=True)])
+    assert ["readonly=on" in drive.split(",") for drive in values(words, "-drive")] == [False, True]
 
 
 @given(st.integers(0, 16), st.integers(0, 8))

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
@@ -71,6 +73,16 @@ def test_silence_is_bounded(qemu):
     serve, _heard = qemu
     with pytest.raises(PtnetError, match="silent for 0.05 s; found: another client"):
         qmp.status(serve(GREETING, b""), 0.05)
+
+
+def test_a_qemu_that_talks_on_is_not_listened_to_for_ever(qemu, monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(qmp, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    serve, _heard = qemu
+    # Far more than is read in one piece, and so than in the few seconds of this clock.
+    events = b'{"event": "%s"}\r\n' % (b"X" * 1000) * 4000
+    with pytest.raises(PtnetError, match="silent for 5 s"):
+        qmp.status(serve(GREETING, OK, events), 5)
 
 
 def test_nobody_there_and_not_qemu(qemu, tmp_path):

@@ -25,6 +25,10 @@ def test_a_service_says_what_it_needs_and_nothing_else_changes():
     assert "CapabilityBoundingSet=\n" in sandbox.directives()
 
 
+def test_what_a_service_makes_is_its_users_alone():
+    assert "UMask=0077" in sandbox.directives().splitlines()
+
+
 def test_the_last_word_on_system_calls_is_a_denial():
     lines = [line for line in sandbox.directives().splitlines() if line.startswith("SystemCallFilter=")]
     assert lines == ["SystemCallFilter=@system-service", "SystemCallFilter=~@privileged @resources @keyring"]

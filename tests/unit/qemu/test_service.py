@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils import command
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
+from ansible_collections.netmap.ptnet.plugins.module_utils.netmap.device import Device
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import (
     choice,
     definition,
@@ -28,9 +29,12 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import (
     users,
 )
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu.program import Program
+from fake_device import FakeNetmap
 from fake_host import NETWORK, PORTS, VM, Host
 from vm_params import CURRENT, PTNET, Spoken, disk, forward, management, port
 from vm_params import params as complete
+
+PREFLIGHT = service.Service._preflight
 
 
 @pytest.fixture(params=[distribution.Distribution, fork.Fork], ids=lambda kind: kind.NAME)
@@ -61,7 +65,7 @@ def host(monkeypatch, kind):
     monkeypatch.setattr(command, "run", double.run)
     monkeypatch.setattr(qmp, "status", double.query)
     chosen = {"distribution": kind_of(distribution.Distribution, folder), "fork": kind_of(fork.Fork, folder)}
-    double.asked = kind.NAME
+    double.asked, double.chosen = kind.NAME, chosen
     monkeypatch.setattr(choice, "choose", lambda *_args: (chosen[double.asked], "asked for"))
     monkeypatch.setattr(choice, "files", lambda: [os.path.join(folder, "program")])
     yield double
@@ -248,6 +252,47 @@ def test_a_vm_that_systemd_tries_again_and_again_is_stopped(host, params):
     params["state"] = "stopped"
     assert service.act(params, False)["changed"]
     assert host.known[VM].state == "inactive"
+
+
+@pytest.mark.parametrize("state", ["stopped", "started"])
+def test_what_systemd_says_is_not_believed(host, params, state, monkeypatch):
+    """It may say that a unit stopped that runs on, and a machine may end a moment after it was running."""
+    if state == "stopped":
+        service.act(params, False)
+        host.stubborn = True
+    else:
+        # Its answer to the question for the run state is its last one.
+        monkeypatch.setattr(qmp, "status", lambda *_args: (host.known[VM].stop(), "running")[1])
+    with pytest.raises(PtnetError, match="VM fw did not .*systemd says"):
+        service.act(dict(params, state=state), False)
+
+
+def test_the_folder_of_a_vm_is_closed_to_others(host, params):
+    service.act(params, False)
+    home = definition.directory("fw")
+    assert os.stat(home).st_mode & 0o777 == 0o750
+    os.chmod(home, 0o777)
+    service.act(dict(params, memory=1024), False)
+    assert os.stat(home).st_mode & 0o777 == 0o750
+
+
+def test_a_port_whose_opening_wedges_the_kernel_is_refused_before_anything_changes(host, params, monkeypatch):
+    netmap = FakeNetmap()
+    netmap.make_persistent("v0")
+    netmap.attach_by_hand("vale1:v0")
+    monkeypatch.setattr(service, "Device", lambda driver_of: Device(driver_of, open_node=netmap.open_node))
+    monkeypatch.setattr(service.opening.socket, "if_nameindex", lambda: [(1, "lo"), (2, "v0")])
+    monkeypatch.setattr(service.Service, "_preflight", PREFLIGHT)
+    monkeypatch.setattr(service.unit, "KVM", host.folder)
+    monkeypatch.setattr(service.network, "needed", lambda _vm: [])
+    host.chosen[host.asked].program.path = host.folder
+    for name in ("v0", "vale1:v0"):
+        with pytest.raises(PtnetError, match="%s.* may not be opened" % name):
+            service.act(dict(params, ports=[port(name, trust="shared")]), False)
+        assert host.done() == []
+        assert os.listdir(host.units) == []
+    # A port of the switch itself may be.
+    assert service.act(dict(params, ports=[port("vale1:10")]), False)["running"]
 
 
 def test_the_other_hypervisor_is_a_reason_for_a_restart(host, params):

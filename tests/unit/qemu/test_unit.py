@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import pytest
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel.linux.service import UNIT as PORTS_UNIT
 from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import archive
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import distribution, fork, network, unit
 from hypothesis import given
@@ -89,6 +90,19 @@ def test_it_needs_its_ports_and_wants_its_network():
     assert value(text, "Wants") == ["ptnet-net-fw.service"]
     assert value(text, "After")[0].endswith(" ptnet-port-fw.service ptnet-net-fw.service")
     assert value(text_of(), "Requires") == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_comes_after_the_ports_of_its_switches_and_leaves_nothing_behind(kind):
+    text = text_of(kind, ports=[port("vale1:1")])
+    assert PORTS_UNIT in value(text, "After")[0].split()
+    # Whatever QEMU started goes with it: "mixed" asks QEMU, then kills the whole control group.
+    assert value(text, "KillMode") == ["mixed"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_it_makes_is_its_users_alone(kind):
+    assert value(text_of(kind), "UMask") == ["0077"]
 
 
 def test_only_files_that_we_made_are_given_to_its_user(tmp_path):

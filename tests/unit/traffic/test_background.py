@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -77,6 +79,19 @@ def test_a_job_that_nobody_wants_is_over_when_stop_returns(tmp_path):
     assert over.exists()
     assert not os.path.exists(folder)
     background.stop(folder)  # Nothing to stop is no error.
+
+
+@pytest.mark.parametrize("words", [["sleep", "60"], [sys.executable, "-c", "import time; time.sleep(60)"]])
+def test_a_process_that_has_the_number_of_a_job_now_is_left_alone(tmp_path, words):
+    """The job has gone without a result, as at a power failure; its number is another process's now."""
+    folder = tmp_path / "job"
+    folder.mkdir()
+    with subprocess.Popen(words) as other:
+        (folder / "pid").write_text("%d" % other.pid)
+        background.start(str(folder), lambda ready: ready())
+        background.collect(str(folder), 5)
+        assert other.poll() is None
+        other.kill()
 
 
 def test_nothing_to_collect_says_so(tmp_path):
