@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -107,7 +108,13 @@ def test_whatever_is_not_refused_stays_inside(tmp_path_factory, entries):
     inside = os.path.realpath(top / "into/deep")
     for folder, folders, names in os.walk(inside):
         for name in folders + names:
-            real = os.path.realpath(os.path.join(folder, name))
+            path = os.path.join(folder, name)
+            try:
+                os.stat(path)
+            except OSError as error:
+                if error.errno == errno.ELOOP:  # leads nowhere; realpath() is wrong about doubled slashes
+                    continue
+            real = os.path.realpath(path)
             assert os.path.commonpath([real, inside]) == inside
 
 
