@@ -39,8 +39,11 @@ help:
 #|   REHEARSAL         yes: on doubles of netmap and the ptnet QEMU; no: never, exit status 3 where upstream cannot be
 #|                     reached                                    (default: where upstream cannot be reached)
 #|   NIGHTLY           yes: the long forms: 10,000 random sequences, the power cut at 10 points, 20 forks, another kernel
-#|                     (default: no)
-#|   SEED              the number that the machine tests' random choices come from               (default: a new one)
+#|                     and a quarter of an hour of small faults in the pure core        (default: no)
+#|   SEED              the number that random choices of tests come from                        (default: a new one)
+#|   MODULES           make mutation: small faults in those files of the pure core whose path has one of these words,
+#|                     instead of the deliberate faults                (default: none; at night all)
+#|   SAMPLE            make mutation: how many small faults, or all          (default: for a quarter of an hour)
 #|   LAB_CACHE         where images, sources, builds and machines are kept   (default: ~/.cache/netmap-ptnet)
 #|   LAB_NAME          name of the lab; labs of other names or caches run beside it     (default: lab)
 #|   PYTHON            the interpreter for the environment, 3.11 or newer
@@ -97,4 +100,4 @@ lock:
 
 export SOURCE_NETMAP COMMIT_NETMAP SOURCE_QEMU COMMIT_QEMU FROM ACCELERATOR MEMORY CPUS SNAPSHOT SUITE HYPERVISOR
 export MIRROR CHECK_SECONDS LAB_CACHE LAB_NAME PYTHON VERBOSE KEEP
-export REHEARSAL NIGHTLY SEED
+export REHEARSAL NIGHTLY SEED MODULES SAMPLE

@@ -66,8 +66,10 @@ class Checkout:
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0", *words],
             cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            start_new_session=True, preexec_fn=_bounded,
-            env=dict(os.environ, PYTHONPATH=self._top, PYTHONDONTWRITEBYTECODE="" if keep else "1", **environment))
+            start_new_session=True,
+            env=dict(os.environ, PYTHONPATH="%s:%s/tests/mutation" % (self._top, self.root), NIGHTLY="",
+                     PYTHONDONTWRITEBYTECODE="" if keep else "1", **environment))
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         try:
             output = process.communicate(timeout=bound)[0]
         except subprocess.TimeoutExpired:
@@ -77,9 +79,7 @@ class Checkout:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        # 1: tests failed; 2: not even collected, where the fault shows at the import; 4, 5: nothing was run.
-        return {0: PASSED, 1: FAILED, 2: FAILED}.get(process.returncode, BROKEN), output
-
-
-def _bounded():
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+        # 1: tests failed; 2: not even collected, where the fault shows at the import; below 0: killed by a signal;
+        # 4, 5: nothing was run.
+        status = process.returncode
+        return PASSED if status == 0 else FAILED if status < 3 else BROKEN, output
