@@ -90,3 +90,16 @@ def test_a_bare_name_in_the_list_is_stuck():
     assert [(entry.switch, entry.port, entry.host_stack, entry.stuck) for entry in entries] == [
         ("vale0", "a", False, False), ("vale0", "v0", False, True), ("vale0", "eth1", False, False),
         ("vale0", "eth1", True, False), (None, "v1", False, True)]
+
+
+@pytest.mark.parametrize(("length", "shown"), [(78, 80), (79, 80), (1000, 80)])
+def test_a_name_of_any_length_is_shown_in_one_line(length, shown):
+    text = names.shown("x" * length)
+    assert len(text) == shown
+    assert text.endswith("...'") == (length > 78)
+
+
+def test_a_name_with_two_colons_is_that_of_one_port():
+    """The kernel is lenient; whoever opened it is not lost from the list."""
+    (entry,) = names.listed([(3, "vale1:a:b^")])
+    assert entry == (3, "vale1:a:b^", "vale1", "a:b", True, False)
