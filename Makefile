@@ -4,7 +4,7 @@ VENV ?= .venv
 export VENV
 BIN := $(VENV)/bin
 
-.PHONY: help lab lab-down test setup lint sanity unit mutation molecule fork machine double upstream benchmark lock
+.PHONY: help lab lab-down test setup lint sanity unit mutation molecule fleet fork machine double upstream benchmark lock
 .DEFAULT_GOAL := help
 
 help:
@@ -16,8 +16,9 @@ help:
 #| make lab-down   remove every machine, process and overlay that labs of this LAB_CACHE made (of LAB_NAME alone, where it
 #|                 is given); a make lab or make test of theirs that is still running ends with them
 #|
-#| Parts: make setup, make lint, make sanity, make unit, make mutation, make molecule, make fork, make machine,
-#|        make double, make upstream
+#| Parts: make setup, make lint, make sanity, make unit, make mutation, make molecule, make fleet, make machine,
+#|        make double
+#| Long:  make fork, make upstream, which make test takes with NIGHTLY=yes
 #| make benchmark  figures: 250 ports by one module call against a loop of vale-ctl, on an emulated host
 #|
 #| Knobs of make lab and make test (NAME=value behind the command; an empty one is none):
@@ -78,6 +79,9 @@ mutation: setup
 
 molecule: setup
 	@$(BIN)/python tests/run.py molecule
+
+fleet: setup
+	@$(BIN)/python tests/run.py fleet
 
 fork: setup
 	@$(BIN)/python tests/run.py fork

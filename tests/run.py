@@ -8,6 +8,7 @@ A stage that fails stops no other one. Exit status: 0 none failed, 1 some did, 2
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetEr
 
 MOLECULE = "molecule"  # the lab_name of its machines
 UPSTREAM = "upstream"  # another scenario, and its lab_name
+FLEET = "fleet"  # likewise
 FORK, FORK_SUITE = "fork", "bookworm"  # likewise, and the release on which the HOWTO's way is tested
 DOUBLE_TESTS = "tests/machine/test_double.py"
 MOLECULE_BOUND = 35 * 60  # seconds of one attempt; images and builds from nothing are in it, on a busy machine
@@ -95,6 +97,23 @@ def fork():
     return reason or repeated(FORK, given, once(FORK), "upstream")
 
 
+def fleet():
+    """Several hosts with dotted names, joined by cables."""
+    given, doubles, reason = sources()
+    if doubles:
+        return "skipped", "the sources are doubles; without a datapath no packet goes from host to host"
+    if not lab.has_qemu(given):
+        return "skipped", "its machines run on the distribution's QEMU, which this suite does not have"
+    return reason or repeated(FLEET, given, once(FLEET), "upstream")
+
+
+def nightly(stage):
+    """A stage that is one of the long forms."""
+    def maybe():
+        return stage() if lab.word("NIGHTLY", "yes", "no") == "yes" else ("skipped", "a long form: NIGHTLY=yes")
+    return maybe
+
+
 def sources(**more):
     """What the machines are made from.
 
@@ -154,13 +173,16 @@ def scenario(name, lab_name, given, keep):
     """
     folder = os.path.join(lab.cache(), lab_name)
     report = os.path.join(lab.cache(), "report-" + lab_name)
-    for path in (folder, report):
+    outcomes = os.path.join(lab.cache(), "outcomes-" + lab_name)
+    for path in (folder, report, outcomes):
         shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(outcomes)
     given = dict(given, lab_name=lab_name, check_report_folder=report, check_rerun="make molecule")
     with lab.ansible(lab_name, given) as (environment, arguments):
         environment.update(
             NETMAP_PTNET_REPORT=report, NETMAP_PTNET_INVENTORY=lab.inventory(lab_name),
-            NETMAP_PTNET_CONTROL=lab.control(lab_name),
+            NETMAP_PTNET_CONTROL=lab.control(lab_name), NETMAP_PTNET_ARGUMENTS=json.dumps(arguments),
+            NETMAP_PTNET_OUTCOMES=outcomes,
             MOLECULE_EPHEMERAL_DIRECTORY=folder, MOLECULE_GLOB="molecule/*/molecule.yml",
             MOLECULE_COMMAND_BORDERS="no", PY_COLORS=str(int(sys.stdout.isatty())))
         # ssh makes no folder for its sockets, and ends without one.
@@ -257,12 +279,14 @@ def benchmark():
 
 
 STAGES = {"lint": lint, "sanity": sanity_tests, "unit": unit, "mutation": mutation, "other-core": other_core,
-          "molecule": molecule, "fork": fork, "machine": machine, "double": double, "upstream": upstream}
-ON_REQUEST = {"benchmark": benchmark}
+          "molecule": molecule, "fleet": fleet, "machine": machine, "double": double, "fork": nightly(fork),
+          "upstream": nightly(upstream)}
+# What is asked for by name is run.
+ON_REQUEST = {"fork": fork, "upstream": upstream, "benchmark": benchmark}
 
 
 def main(wanted):
-    stages = dict(STAGES, **ON_REQUEST)
+    stages = dict(STAGES, **(ON_REQUEST if wanted else {}))
     unknown = [name for name in wanted if name not in stages]
     if unknown:
         raise PtnetError("there is no such stage", found=", ".join(unknown), expected=", ".join(stages))

@@ -3,6 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes what became of each task, or item of a loop, as one line of JSON into the file that $OUTCOMES names.
 
+In its name ``{playbook}`` stands for that of the playbook. A file that is there is kept: of several runs of one
+playbook, the first one counts.
+
 For ``tests/foretold.py``. It is no part of the collection: ``ANSIBLE_CALLBACK_PLUGINS=tests/callback`` and
 ``ANSIBLE_CALLBACKS_ENABLED=outcomes`` switch it on.
 """
@@ -33,8 +36,13 @@ class CallbackModule(CallbackBase):
 
     def __init__(self):
         super().__init__()
-        self._play = ""
-        self._stream = open(os.environ["OUTCOMES"], "w", encoding="utf-8")  # noqa: SIM115 (as long as the run)
+        self._play, self._stream = "", None
+
+    def v2_playbook_on_start(self, playbook):
+        name = os.path.splitext(os.path.basename(playbook._file_name))[0]
+        path = os.environ["OUTCOMES"].replace("{playbook}", name)
+        # As long as the run.
+        self._stream = open(os.devnull if os.path.exists(path) else path, "w", encoding="utf-8")  # noqa: SIM115
 
     def v2_playbook_on_play_start(self, play):
         self._play = play.get_name()

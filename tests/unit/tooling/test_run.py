@@ -126,7 +126,23 @@ def test_a_source_that_was_named_and_cannot_be_had_is_a_failure(run, monkeypatch
 def test_what_needs_the_real_netmap_is_left_out_on_doubles(run, monkeypatch):
     monkeypatch.setattr(run.lab, "rehearsal", lambda given: ({"netmap_source": "double"}, {}))
     monkeypatch.setattr(run, "run", lambda *argv: pytest.fail("it was run"))
-    for stage in (run.upstream, run.machine, run.fork):
+    for stage in (run.upstream, run.machine, run.fork, run.fleet):
         outcome, note = stage()
         assert outcome == "skipped"
         assert "doubles" in note
+
+
+def test_long_forms_are_run_at_night_and_when_they_are_asked_for(run, monkeypatch, capsys):
+    ran = []
+    for table in (run.STAGES, run.ON_REQUEST):
+        for name in table:
+            monkeypatch.setitem(table, name, lambda name=name: (ran.append(name), ("passed", ""))[1])
+    monkeypatch.setitem(run.STAGES, "fork", run.nightly(run.ON_REQUEST["fork"]))
+    monkeypatch.delenv("NIGHTLY", raising=False)
+    assert run.main([]) == 0
+    assert "fork" not in ran
+    assert "NIGHTLY=yes" in capsys.readouterr().out
+    assert run.main(["fork"]) == 0
+    monkeypatch.setenv("NIGHTLY", "yes")
+    assert run.main([]) == 0
+    assert ran.count("fork") == 2
