@@ -205,7 +205,7 @@ class Netmap:
                 ("architecture", manifest.get("architecture"), here),
                 ("kernel release", manifest.get("kernel_release"), release),
                 ("slot", manifest.get("slot"), release),
-                ("vermagic", str(manifest.get("vermagic")).split(" ")[0], release)):
+                ("vermagic", str(manifest.get("vermagic")).partition(" ")[0], release)):
             if found != expected:
                 raise PtnetError("the build is for another %s" % what, found=found, expected=expected,
                                  remedy="build it for this machine, or say kernel_release when another kernel is meant")

@@ -74,8 +74,8 @@ def _missing(host):
     """What is neither there nor made by this declaration cannot be used."""
     if host.known.interfaces is None:
         return
-    made = {one.name for one in host.parents + [one for one in host.attached
-                                               if one.options["kind"] != port_options.NIC]}
+    attached = [one for one in host.attached if one.options["kind"] != port_options.NIC]
+    made = {one.name for one in host.parents + attached}
     made |= {one.options.get("peer") for one in host.attached}
     there = Place("the host", "interfaces %s" % ", ".join(sorted(host.known.interfaces)))
     users = [(one.place, one.name) for one in host.attached]

@@ -69,8 +69,8 @@ def _memory(host):
                     for one in host.machines]
         yield [*machines, Place("the host", "memory %d MiB" % host.known.memory)], PtnetError(
             "what is declared needs more memory than there is",
-            found="%d MiB: %d of machines, %d of netmap" % (total, need["machines"] >> 20,
-                                                           total - (need["machines"] >> 20)),
+            found="%d MiB: %d of machines, %d of netmap" % (
+                total, need["machines"] >> 20, total - (need["machines"] >> 20)),
             expected="at most %d MiB" % host.known.memory, remedy="lower the memory of machines, or move some of them")
 
 

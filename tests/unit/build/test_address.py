@@ -39,8 +39,9 @@ def test_nothing_before_the_host_is_left(scheme, who, path):
 
 @pytest.mark.parametrize(("who", "header"), [("me:a%40b", b"me:a@b"), ("TOKEN", b"TOKEN:")])
 def test_git_is_told_by_a_header_for_this_address(who, header):
-    (name, value), = address.settings("https://%s@example.org/n.git" % who).items()
-    assert name == "http.https://example.org/n.git.extraHeader"
+    said = address.settings("https://%s@example.org/n.git" % who)
+    assert list(said) == ["http.https://example.org/n.git.extraHeader"]
+    value = next(iter(said.values()))
     assert base64.b64decode(value.rpartition(" ")[2]) == header
     assert address.settings("https://example.org/n.git") == address.settings("ssh://git:x@example.org/n") == {}
 

@@ -39,7 +39,8 @@ def play(folder, playbook, hosts, *arguments):
                        ANSIBLE_STDOUT_CALLBACK="ansible.builtin.default")
     done = subprocess.run(
         [os.path.join(sys.prefix, "bin/ansible-playbook"), "-i", folder / "inventory.json", playbook, *arguments],
-        env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        check=False)
     return done.returncode, done.stdout
 
 

@@ -14,8 +14,8 @@ VARIABLES = {
 GUESTS = ["fw", "fw-of-2", "only", "domain"]
 
 
-def found(host, *names, variables=VARIABLES):
-    machines = as_guests([{"name": name} for name in names], host, variables, GUESTS)
+def found(host, *names, variables=None):
+    machines = as_guests([{"name": name} for name in names], host, variables or VARIABLES, GUESTS)
     assert [one["machine"] for one in machines] == list(names)
     return [one["name"] if one["guest"] else None for one in machines]
 

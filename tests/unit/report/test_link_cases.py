@@ -16,7 +16,8 @@ LINKS = [{"a": ONE + ":eth1", "b": TWO + ":eth1"}]
 SWITCH = [{"name": "vale1", "interfaces": [{"name": "eth1"}]}]
 
 
-def host(name, vms=None, guests=None, unreachable=None, switches=SWITCH, links=LINKS):
+def host(name, vms=None, guests=None, unreachable=None, switches=None, links=None):
+    switches, links = SWITCH if switches is None else switches, LINKS if links is None else links
     vms = [{"name": vm, "ports": [{"port": port} for port in ports]} for vm, ports in (vms or {}).items()]
     guests = [vm["name"] for vm in vms if vm["name"] not in (unreachable or {})] if guests is None else guests
     return {"name": name, "vms": vms, "guests": [{"item": guest} for guest in guests],
@@ -59,8 +60,8 @@ def test_a_machine_is_compared_with_a_machine_and_a_host_with_a_host():
 
 
 def test_a_nic_that_was_passed_through_is_the_machines_own():
-    there, back = link_cases([host(ONE, {"vm1": ["vale1:a"]}), host(TWO, {"vm3": ["vale2:x", "netmap:eth1"]},
-                                                                     switches=[])], LINKS)
+    there, back = link_cases(
+        [host(ONE, {"vm1": ["vale1:a"]}), host(TWO, {"vm3": ["vale2:x", "netmap:eth1"]}, switches=[])], LINKS)
     assert (there["receiver"], there["receive"]) == ("vm3", [{"port": "ptnet1", "function": "rx", "wait_link": 4}])
     assert there["path"] == ["vm1", "vale1", ONE + ":eth1", TWO + ":eth1", "vm3"]
     assert (back["send"][0]["wait_link"], back["receive"][0]["wait_link"]) == (4, 0)

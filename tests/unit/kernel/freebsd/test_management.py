@@ -55,8 +55,8 @@ def carried(monkeypatch, connection=None, **answers):
      {"em1": "which came in on its address 192.0.2.5", "em0": "answers"}),
     ("198.51.100.1 5 198.51.100.7 22", {"198.51.100.1": "vlan7"},
      {"vlan7": "came in", "lagg0": "vlan7 and with it", "em2": "lagg0 and|vlan7 and"}),
-    ("10.0.0.1 5 10.0.0.2 22", {}, {"epair0b": "came in", "epair0a": "epair0b and", "bridge0": "epair0b and",
-                                   "em3": "epair0b and"}),
+    ("10.0.0.1 5 10.0.0.2 22", {},
+     {"epair0b": "came in", "epair0a": "epair0b and", "bridge0": "epair0b and", "em3": "epair0b and"}),
     ("fe80::1%em1 5 fe80::5%em1 22", {"-inet6 fe80::1%em1": "em1"}, {"em1": "came in"}),
     ("127.0.0.1 5 127.0.0.1 22", {"default": "em0", "default6": "em2"}, {"em0": "the default", "em2": "the default"}),
     (None, {"default": "em0"}, {"em0": "the default route"})])
