@@ -176,3 +176,19 @@ def test_a_port_opened_in_the_last_instant_is_not_detached(fake, changes):
     assert fake.half_attached == {"v1"}
     with pytest.raises(forbidden.ForbiddenRequest, match="others attached"):
         changes.detach("vale1", "v1")
+
+
+def test_a_frame_that_just_fits_fits():
+    forbidden.refuse_frames("eth1", 2048, 2048)
+    with pytest.raises(forbidden.ForbiddenRequest, match="MTU 2049"):
+        forbidden.refuse_frames("eth1", 2049, 2048)
+
+
+def test_a_region_is_asked_without_a_name(fake, changes):
+    """Whatever the kernel of this machine says of an interface without a name."""
+    changes._driver_of = lambda name: fake.driver_of(name) if name else "veth"
+    forbidden.refuse(abi.PORT_INFO_GET, "", {"mem_id": 1}, changes)
+    forbidden.refuse(abi.REGISTER, "", {"mode": abi.MODE_NULL}, changes)
+    for reqtype in (abi.VALE_NEWIF, abi.POLLING_ENABLE):
+        with pytest.raises(forbidden.ForbiddenRequest):
+            forbidden.refuse(reqtype, "", {"mem_id": 9}, changes)
