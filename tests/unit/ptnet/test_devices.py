@@ -124,6 +124,30 @@ def test_a_life(device, guest, wait):
         assert (guest.read(0), guest.read(ATOK_LOW), guest.control(CREATE)) == (0, 0, errno.ENXIO)
 
 
+@pytest.mark.parametrize(("region", "offset", "count"), [
+    (0, ATOK_LOW, 1), (0, ATOK_LOW, 2), (0, ATOK_LOW, 8), (0, ATOK_LOW + 1, 4), (0, ATOK_LOW + 2, 4), (1, ATOK_LOW, 4),
+    (6, ATOK_LOW, 4), (8, ATOK_LOW, 4)])
+def test_a_register_is_reached_by_words_of_its_own_region_alone(guest, region, offset, count):
+    guest.pointers(ATOK, KTOA)
+    assert guest.read(ATOK_LOW) == ATOK
+    assert guest.read(offset, region, count) == 0
+    guest.write(offset, b"\xff" * count, region)
+    assert guest.read(ATOK_LOW) == ATOK
+
+
+def test_a_reset_takes_back_what_was_configured(guest):
+    before = guest.read(4, 7)
+    guest.write(4, 0x0407, 7)
+    assert guest.read(4, 7) != before
+    guest.ask(vfio_user.RESET)
+    assert guest.read(4, 7) == before
+
+
+def test_what_was_unmapped_is_said_in_its_own_words(guest):
+    asked = struct.pack("<IIQQ", 24, 0, 0, RAM)
+    assert guest.ask(vfio_user.DMA_UNMAP, asked + b"a bitmap, or what follows")[0] == asked
+
+
 @pytest.mark.parametrize(("atok", "ktoa", "answer"), [
     (0, 0, errno.ENXIO), (ATOK, 0, errno.ENXIO), (0, KTOA, errno.ENXIO), (ATOK, ATOK, errno.EINVAL),
     (ATOK, ATOK + 64, errno.EINVAL), (ATOK + 64, ATOK, errno.EINVAL), (ATOK, ATOK + 128, 0), (RAM - 128, 0x40, 0),

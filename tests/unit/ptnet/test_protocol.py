@@ -159,6 +159,11 @@ def test_interrupts_of_a_device():
         assert struct.unpack("<IIII", body) == (16, 1, index, VECTORS if index == 2 else 0)
 
 
+def test_an_interrupt_that_there_is_not():
+    with pytest.raises(Refused, match="interrupt 5"):
+        protocol.irq_info(packed("IIII", (16, 0, 5, 0)), VECTORS)
+
+
 def test_an_answer_is_read_by_others():
     request = protocol.Message(0xFFFF, 9, 0, b"")
     assert vfio_user.HEADER.unpack(protocol.error(request, 22)) == (0xFFFF, 9, 16, 1 | 0x20, 22)

@@ -67,6 +67,7 @@ def test_the_guest_sees_the_same_machine_on_both(kind):
     ({"disks": [disk("/a"), disk("/a")]}, "stands twice"),
     ({"disks": [disk("/a", backing="/b")]}, "format of /b is not declared"),
     ({"disks": [disk("/a", backing="/b", backing_format="raw", format="raw")]}, "cannot have a backing"),
+    ({"disks": [disk("/a", backing="/a", backing_format="qcow2")]}, "disk /a is its own backing file"),
     ({"disks": [disk("/a", size="4 G")]}, "is no size"),
     ({"disks": [disk("/a", serial="a,b")]}, "does not fit"),
     ({"disks": [disk("/%d" % n) for n in range(9)]}, "too many disks"),
