@@ -4,7 +4,7 @@ VENV ?= .venv
 export VENV
 BIN := $(VENV)/bin
 
-.PHONY: help lab lab-down test setup lint sanity unit mutation molecule fleet fork machine double upstream benchmark lock
+.PHONY: help lab lab-down test setup lint sanity unit mutation molecule fleet fork machine double upstream benchmark rates lock
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,7 @@ help:
 #|        make double
 #| Long:  make fork, make upstream, which make test takes with NIGHTLY=yes
 #| make benchmark  figures: 250 ports by one module call against a loop of vale-ctl, on an emulated host
+#| make rates      figures: the port process in its three modes against the fork, five rounds in turns, on an emulated host
 #|
 #| Knobs of make lab and make test (NAME=value behind the command; an empty one is none):
 #|   SOURCE_NETMAP     netmap's source: git address, directory or archive    (default: upstream, pinned commit)
@@ -97,6 +98,9 @@ upstream: setup
 
 benchmark: setup
 	@$(BIN)/python tests/run.py benchmark
+
+rates: setup
+	@$(BIN)/python tests/run.py rates
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -264,16 +264,29 @@ def double():
 
 
 def benchmark():
-    """Figures, as ratios of what ran side by side; no part of ``make test``."""
+    """Figures of the module for ports, as ratios of what ran side by side; no part of ``make test``."""
+    return figures("ports.py", "--host", "hv1")
+
+
+def rates():
+    """What a port of each QEMU carries and costs, likewise."""
+    return figures("rates.py", tags="lab,host,guest", guests=True, lab_hypervisor="both")
+
+
+def figures(program, *arguments, **made):
+    """Run a program of tests/benchmark on an emulated host of its own.
+
+    :param made: see :class:`emulated.Emulated`
+    """
     sys.path[:0] = [os.path.join(lab.ROOT, "tests/machine")]
     import emulated
 
     with lab.alone("benchmark"):
-        host = emulated.Emulated("benchmark")
+        host = emulated.Emulated("benchmark", **made)
         try:
             host.create()
-            return result(run(sys.executable, "tests/benchmark/ports.py", "--inventory", lab.inventory("benchmark"),
-                              "--host", host.host))
+            return result(run(sys.executable, "tests/benchmark/" + program, "--inventory", lab.inventory("benchmark"),
+                              *arguments))
         finally:
             host.remove()
 
@@ -282,7 +295,7 @@ STAGES = {"lint": lint, "sanity": sanity_tests, "unit": unit, "mutation": mutati
           "molecule": molecule, "fleet": fleet, "machine": machine, "double": double, "fork": nightly(fork),
           "upstream": nightly(upstream)}
 # What is asked for by name is run.
-ON_REQUEST = {"fork": fork, "upstream": upstream, "benchmark": benchmark}
+ON_REQUEST = {"fork": fork, "upstream": upstream, "benchmark": benchmark, "rates": rates}
 
 
 def main(wanted):

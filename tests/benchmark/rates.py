@@ -5,10 +5,10 @@
 
     tests/benchmark/rates.py --inventory FILE [--rounds 5] [--seconds 3]
 
-The inventory is that of ``make lab HYPERVISOR=both``, whose two guests are ready: a VALE port and a pipe end each. All
-sides take turns in each round; the machine whose turn it is not is stopped. Packets are counted by the receiver, the
-processor's time is that of QEMU and of the port process. Exit status: 0, 1 when a pipe lost a packet, 2 when the run
-itself failed.
+The inventory is that of ``make lab HYPERVISOR=both``, whose two guests are ready: a VALE port and a pipe end each;
+``make rates`` has such a lab of its own. All sides take turns in each round; the machine whose turn it is not is
+stopped. Packets are counted by the receiver, the processor's time is that of QEMU and of the port process. Exit status:
+0, 1 when a pipe lost a packet, 2 when the run itself failed.
 """
 
 from __future__ import annotations
