@@ -68,8 +68,9 @@ def test_a_job_that_nobody_wants_is_over_when_stop_returns(tmp_path):
         def stop(_number, _frame):
             raise PtnetError("interrupted")
         signal.signal(signal.SIGTERM, stop)
-        ready()
         try:
+            # The signal may come as soon as this is said.
+            ready()
             time.sleep(30)
         finally:
             time.sleep(0.8)  # Longer than the half second that was waited once: a port stayed busy for the next case.
