@@ -50,7 +50,7 @@ def test_a_task_that_left_its_session(machine):
 
 
 @pytest.mark.parametrize(("make", "address", "guarded"), [
-    ("ip link add bond0 type bond; ip link add d0 type dummy; ip link set d0 master bond0; "
+    ("ip link add bond0 type bond; ip link add d0 type dummy; ip link set d0 master bond0; ip link set bond0 up; "
      "ip link add link bond0 name bond0.7 type vlan id 7", "bond0.7", ["bond0", "bond0.7", "d0"]),
     ("ip link add br0 type bridge; ip link add d0 type dummy; ip link set d0 master br0; "
      "ip link add leg type veth peer name plug; ip link set plug master br0", "leg", ["br0", "d0", "leg", "plug"]),

@@ -18,7 +18,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # A fault may have a loop that never ends and takes memory all the time.
 _MEMORY = 4 << 30
-PASSED, FAILED, LATE, BROKEN = "passed", "failed", "late", "broken"
+PASSED, FAILED, UNCOLLECTED, LATE, BROKEN = "passed", "failed", "uncollected", "late", "broken"
 
 
 class Checkout:
@@ -79,7 +79,6 @@ class Checkout:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        # 1: tests failed; 2: not even collected, where the fault shows at the import; below 0: killed by a signal;
-        # 4, 5: nothing was run.
+        # 2: the fault shows at the import; below 0: ended by a signal, as for want of memory; 4, 5: nothing was run.
         status = process.returncode
-        return PASSED if status == 0 else FAILED if status < 3 else BROKEN, output
+        return LATE if status < 0 else {0: PASSED, 1: FAILED, 2: UNCOLLECTED}.get(status, BROKEN), output
