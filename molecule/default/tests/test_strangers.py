@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.places import MACHINES, RUN
 
 testinfra_hosts = ["netmap_hosts"]
@@ -48,11 +47,16 @@ def test_a_machine_and_its_network_are_users_without_the_device(host):
 
 def test_a_guest_gets_no_memory_of_others_without_consent(host):
     given = {"name": "stranger", "state": "present", "kernel": "/boot/vmlinuz", "ports": [{"port": "netmap:pp0{7"}]}
-    with pytest.raises(host.ansible.AnsibleException) as refused:
-        host.ansible("netmap.ptnet.ptnet_vm", json.dumps(given), check=False)
-    assert "VM vm1 (pp0{1)" in refused.value.result["msg"]
+    assert "VM vm1 (pp0{1)" in refusal(host, given)
     given["ports"] = [{"port": "netmap:pp9{1", "trust": "shared"}]
-    with pytest.raises(host.ansible.AnsibleException) as refused:
-        host.ansible("netmap.ptnet.ptnet_vm", json.dumps(given), check=False)
-    assert "pp9 is no interface, and nobody declared it" in refused.value.result["msg"]
+    assert "pp9 is no interface, and nobody declared it" in refusal(host, given)
     assert host.run("ls /etc/systemd/system/*stranger* %s/stranger" % MACHINES).rc != 0
+
+
+def refusal(host, given):
+    """What a machine's module said (str); a success says nothing."""
+    try:
+        # What ansible-core keeps for testinfra does not say that it failed, so this need not raise.
+        return host.ansible("netmap.ptnet.ptnet_vm", json.dumps(given), check=False).get("msg", "")
+    except host.ansible.AnsibleException as error:
+        return error.result["msg"]
