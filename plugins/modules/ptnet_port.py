@@ -32,6 +32,8 @@ options:
     description:
       - V(present) defines the unit and lets it run or not as it does now.
       - V(started) makes it run, V(stopped) makes it not run, V(absent) removes it.
+      - V(stopped) and V(absent) are refused, in check mode too, while a virtual machine has its ports, unless
+        O(allow_restart).
     type: str
     choices: [present, started, stopped, absent]
     default: started
@@ -99,7 +101,9 @@ options:
     type: bool
     default: true
   allow_restart:
-    description: Whether a running process may be restarted where it differs. Its virtual machine loses its ports then.
+    description:
+      - Whether a running process may be restarted where it differs, or ended where it is to stop or to go, under its
+        virtual machine. That loses its ports then.
     type: bool
     default: false
   allow_management:
@@ -221,6 +225,7 @@ log_tail:
 msg:
   description:
     - Before anything changes. A name, port or option that cannot be, a group that is not there, the process of a VM.
+    - A process that is to end while a virtual machine has its ports.
     - A process that did not start, with what it said last.
   returned: failure
   type: str

@@ -19,6 +19,7 @@ SOCKETS = "/run/" + UNIT_PREFIX
 # All NICs of a host share netmap's global region (netmap_mem_get_iommu gives each IOMMU group one of its own; a region
 # that is offered twice does no harm, the guest takes the last).
 _NICS = "NICs"
+CONTROL = "control"  # beside the sockets of the devices, for root alone
 
 
 def check_name(name):
@@ -40,6 +41,11 @@ def unit(name):
 def directory(name):
     """Where the sockets of a port process are while it runs (path)."""
     return SOCKETS + check_name(name)
+
+
+def control(name):
+    """Where a port process is asked what it does (path)."""
+    return "%s/%s" % (directory(name), CONTROL)
 
 
 def devices(name, ports):

@@ -33,7 +33,6 @@ SOURCES = ("command", "errors", "files", "kernel.linux.ethtool", "kernel.linux.p
            "ptnet.complaints", "ptnet.devices", "ptnet.entry", "ptnet.layout", "ptnet.loop", "ptnet.memory",
            "ptnet.pci", "ptnet.port_options", "ptnet.program", "ptnet.protocol", "ptnet.registers", "ptnet.server")
 _TICK = 0.25  # seconds; how often it is looked whether a port that polls has become quiet
-CONTROL = "control"
 _CONTROL_MAX = 4096
 
 
@@ -61,7 +60,7 @@ class Process:
                     for port, declared in regions.values()]
         for offered, device in zip(layout.devices(name, [port["ifname"] for port in ports]), memories + self.ports):
             self._server.offer(os.path.join(directory, offered["id"]), offered["id"], device)
-        self._server.listen(os.path.join(directory, CONTROL), self._control, 0o600)
+        self._server.listen(os.path.join(directory, layout.CONTROL), self._control, 0o600)
 
     def _open(self, ifname):
         port = opened.open_port(self._device, ifname, self._interfaces)
@@ -94,7 +93,10 @@ class Process:
 
     def _control(self, connection):
         """One line of JSON in, one out: ``{"release": "d1"}`` gives a port back, ``{"mode": "polling", "pause":
-        50}`` changes the mode of all ports until the process ends, anything else is a look."""
+        50}`` changes the mode of all ports until the process ends, anything else is a look.
+
+        The answer has a dict for each port, in it the pid of its ``client`` (None without one).
+        """
         with contextlib.closing(connection), contextlib.suppress(OSError, ValueError, RecursionError):
             connection.settimeout(1)
             asked = json.loads(connection.recv(_CONTROL_MAX) or b"{}")
@@ -106,7 +108,9 @@ class Process:
                     pace = {option: asked[option] for option in ("mode", "pause") if option in asked}
                     with contextlib.suppress(PtnetError):
                         port.change(port_options.check(dict(port.declared, **pace)))
-            connection.sendall(json.dumps([port.status() for port in self.ports]).encode() + b"\n")
+            clients = self._server.clients()
+            told = [dict(port.status(), client=clients.get(port.declared["id"])) for port in self.ports]
+            connection.sendall(json.dumps(told).encode() + b"\n")
 
 
 def _tell_systemd(text):

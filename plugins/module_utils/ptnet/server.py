@@ -13,6 +13,7 @@ import contextlib
 import os
 import selectors
 import socket
+import struct
 import threading
 import time
 
@@ -20,6 +21,7 @@ from . import protocol
 from .complaints import Complaints
 
 _ROOM = socket.CMSG_SPACE(protocol.DESCRIPTORS_MAX * array.array("i").itemsize)
+_PEER = struct.Struct("iII")  # pid, uid, gid
 _PATIENCE = 0.5  # seconds
 _GREETING = 10  # seconds until a client has to have said who it is: it keeps others from the device
 _END = 10  # seconds that all clients together have to end
@@ -41,6 +43,8 @@ class Client(threading.Thread):
         self._label = name
         self._complaints = Complaints(say)
         self._greeted = self._ending = False
+        # Who connected, as the kernel knows it (unix(7)); 0 where its pid is of another namespace.
+        self.pid = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[0]
 
     def run(self):
         with contextlib.closing(self._connection):
@@ -191,6 +195,11 @@ class Server:
             self.wake()
 
         self.listen(path, accept, 0o660)
+
+    def clients(self):
+        """The pids of who is connected, by the name of the device (dict of int)."""
+        with self._lock:
+            return {name: client.pid for name, client in self._clients.items()}
 
     @property
     def abandoned(self):

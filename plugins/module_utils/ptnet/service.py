@@ -16,7 +16,7 @@ from ..netmap import guard, names, opening
 from ..netmap.device import Device
 from ..qemu import neighbours, supervisor
 from ..watch import service as watch
-from . import archive, definition, layout, managers, unit
+from . import archive, client, definition, layout, managers, unit
 
 _START = 340  # seconds; more than the unit's own limit
 
@@ -43,6 +43,8 @@ def act(params, check_mode):
     if change.note("unit", have["text"].splitlines(), text.splitlines()):
         steps.append("write")
     power = {"started": "running", "stopped": "stopped", "absent": "stopped"}.get(params["state"], have["power"])
+    if power == "stopped" and have["power"] != "stopped" and not params["allow_restart"]:
+        client.refuse_ending(name)
     # What it was started with is not what stands there now, be it that a run without consent wrote it.
     older = have["since"] is not None and have["since"] < supervisor.changed(
         [os.path.join(supervisor.UNITS, unit_name), archive.PATH])

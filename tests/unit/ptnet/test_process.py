@@ -18,7 +18,7 @@ import pytest
 import vfio_user
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import opened
-from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import loop, port_options, program
+from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import client, layout, loop, port_options, program
 from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet.devices import PortDevice
 from guest import DELETE, REGION, Guest
 from vfio_user import Client
@@ -211,9 +211,9 @@ def test_a_look_and_a_release(serve, tmp_path, netmap):
             assert one.up() == 0
             assert ask(tmp_path, {"release": "d9"}) == ask(tmp_path, {}) == [
                 {"id": "d0", "port": PORTS[0], "open": True, "mode": "notified", "running": True, "polls": False,
-                 "kicks": 0},
+                 "kicks": 0, "client": os.getpid()},
                 {"id": "d1", "port": PORTS[1], "open": True, "mode": "notified", "running": False, "polls": False,
-                 "kicks": 0}]
+                 "kicks": 0, "client": None}]
             assert [one["open"] for one in ask(tmp_path, {"release": "d0"})] == [False, True]
             assert [node.port for node in netmap.nodes if node.port] == [PORTS[1]]
             # The guest goes on, without its port.
@@ -222,6 +222,17 @@ def test_a_look_and_a_release(serve, tmp_path, netmap):
             assert one.control(DELETE) == 0
 
     assert serve(act) == 0
+
+
+def test_it_is_not_ended_under_a_machine(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "directory", lambda _name: str(tmp_path))
+
+    def act(process):
+        client.refuse_ending("web")
+        with guest(tmp_path), pytest.raises(PtnetError, match=r"web is not ended .*found: process %d \(" % os.getpid()):
+            client.refuse_ending("web")
+
+    assert serve(act, end=False) == 0
 
 
 def test_the_mode_is_changed_under_way(serve, tmp_path):

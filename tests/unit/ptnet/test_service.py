@@ -6,13 +6,18 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
+import socket
+import subprocess
+import sys
+import threading
 import time
 from types import SimpleNamespace
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
-from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import archive, service, unit
+from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import archive, client, service, unit
 from ansible_collections.netmap.ptnet.plugins.module_utils.qemu import supervisor
 
 NAME = "ptnet-port-web.service"
@@ -79,6 +84,7 @@ def host(monkeypatch, tmp_path):
     monkeypatch.setattr(service.watch, "keep", lambda change, wanted, check_mode: host.done.append("watch %s" % wanted))
     monkeypatch.setattr(service.watch, "needed", lambda but: False)
     monkeypatch.setattr(service.opening, "refuse_wedging", lambda *_unused: None)
+    monkeypatch.setattr(client.layout, "control", lambda name: str(tmp_path / ("ptnet-port-" + name) / "control"))
     monkeypatch.setattr(service, "Device", lambda _driver_of: type("Door", (), {"entries": list})())
     return host
 
@@ -196,6 +202,71 @@ def test_removal(host):
     assert (result["changed"], result["state"], result["use"]) == (True, "absent", {})
     assert host.done == ["stop", "remove", "watch False"]
     assert not service.act(dict(PARAMS, state="absent"), False)["changed"]
+
+
+@pytest.fixture
+def answers(tmp_path):
+    """Have the control socket of the process say something (bytes) to each look; nothing: it is there, and silent."""
+    (tmp_path / "ptnet-port-web").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "ptnet-port-web/control"))
+        said = []
+
+        def serve():
+            while True:
+                try:
+                    connection = listener.accept()[0]
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(said[-1])
+
+        def one(*clients, text=None):
+            said.append(json.dumps([{"id": "d0", "client": pid} for pid in clients]).encode() if text is None else text)
+            if len(said) == 1:
+                listener.listen(4)
+                threading.Thread(target=serve, daemon=True).start()
+        yield one
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("state", ["stopped", "absent"])
+def test_it_is_ended_under_a_machine_only_with_consent(host, answers, state):
+    service.act(PARAMS, False)
+    host.done.clear()
+    answers(None, os.getpid())
+    params = dict(PARAMS, state=state)
+    for check_mode in (True, False):
+        with pytest.raises(PtnetError, match=r"web is not ended under a machine.*; found: process %d .*"
+                           "To do: end the machine first, or set allow_restart" % os.getpid()):
+            service.act(params, check_mode)
+    assert host.done == []
+    assert service.act(dict(params, allow_restart=True), False)["changed"]
+    assert "stop" in host.done
+    # Without a machine, or once it has ended, consent is not asked for.
+    service.act(PARAMS, False)
+    answers(None, None)
+    assert service.act(params, False)["changed"]
+    answers(os.getpid())
+    assert not service.act(params, False)["changed"]
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"7", b"\xff", b'[{"id": "d0", "open": true}]'])
+def test_a_process_that_does_not_tell_is_not_ended(host, answers, text):
+    service.act(PARAMS, False)
+    answers(text=text)
+    with pytest.raises(PtnetError, match="does not tell whether a machine has its ports"):
+        service.act(dict(PARAMS, state="absent"), True)
+
+
+def test_the_machine_is_told_by_its_name():
+    with subprocess.Popen([sys.executable, "-c", "input()", "-name", "guest=web,debug-threads=on"],
+                          stdin=subprocess.PIPE) as qemu:
+        assert client._process(qemu.pid) == "process %d (%s), machine 'web'" % (
+            qemu.pid, os.path.basename(sys.executable))
+        qemu.communicate(b"\n")
+    assert client._process(qemu.pid) == "process %d" % qemu.pid
 
 
 def test_a_process_that_does_not_start_says_why(host):
