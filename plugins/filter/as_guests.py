@@ -14,7 +14,7 @@ short_description: The machines of a host under the names that the inventory has
 description:
   - Two hosts may have machines of one name. Which one a guest of the inventory is in is said by its
     O(netmap.ptnet.guest#role:main:guest_name) and O(netmap.ptnet.guest#role:main:guest_host), as the role
-    P(netmap.ptnet.guest#role) reads them.
+    P(netmap.ptnet.guest#role) reads them. A guest that does not say it is taken for none of them.
 author: netmap.ptnet contributors (@netmap-ptnet)
 positional: _input, host, variables, guests
 options:
@@ -49,6 +49,8 @@ _value:
   description:
     - The machines with C(name) (that of the guest in the inventory, or the machine's own without one), C(machine) (the
       machine's own) and C(guest) (whether the inventory has it).
+    - C(unclear) is there for a machine that may be a guest's and may as well be its namesake on another host; it has
+      C(guest), the guest's name, and C(hosts), those that declare the machine.
   type: list
   elements: dict
   sample: [{name: fw-hv1, machine: fw, guest: true, ports: []}]
@@ -57,7 +59,7 @@ _value:
 
 def as_guests(vms, host, variables, guests):
     """The machines (list of dict); the arguments are as documented above."""
-    there = {}
+    there, unclear = {}, {}
     for guest in guests:
         told = variables[guest]
         machine = told.get("guest_name") or guest
@@ -65,7 +67,10 @@ def as_guests(vms, host, variables, guests):
         hosts = [told["guest_host"]] if told.get("guest_host") else hosts_of_vm(variables, machine) or [host]
         if hosts == [host]:
             there[machine] = guest
-    return [dict(vm, name=there.get(vm["name"], vm["name"]), machine=vm["name"], guest=vm["name"] in there)
+        elif host in hosts:
+            unclear[machine] = {"guest": guest, "hosts": hosts}
+    return [dict(vm, name=there.get(vm["name"], vm["name"]), machine=vm["name"], guest=vm["name"] in there,
+                 **({"unclear": unclear[vm["name"]]} if vm["name"] in unclear.keys() - there.keys() else {}))
             for vm in vms]
 
 

@@ -10,7 +10,8 @@ name: hosts_of_vm
 version_added: 0.2.0
 short_description: The hosts of an inventory that declare a virtual machine of a name
 description:
-  - Looks for the name in O(netmap.ptnet.vms#role:main:vms_machines) of all hosts.
+  - Looks for the name in O(netmap.ptnet.vms#role:main:vms_machines) of all hosts, and passes over machines that are
+    declared absent, each by its own C(state) or by O(netmap.ptnet.vms#role:main:vms_state).
 author: netmap.ptnet contributors (@netmap-ptnet)
 positional: _input, name
 options:
@@ -41,8 +42,14 @@ _value:
 
 def hosts_of_vm(variables, name):
     """The hosts (list of str); the arguments are as documented above."""
-    return sorted(host for host in variables
-                  if any(vm.get("name") == name for vm in variables[host].get("vms_machines") or []))
+    return sorted(host for host in variables if name in _there(variables[host]))
+
+
+def _there(told):
+    """Names of the machines that a host is to have; the role vms reads their states so (list)."""
+    state = told.get("vms_state") or "started"
+    return [] if state == "absent" else [vm.get("name") for vm in told.get("vms_machines") or []
+                                         if vm.get("state", state) != "absent"]
 
 
 class FilterModule:

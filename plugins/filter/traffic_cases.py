@@ -26,7 +26,9 @@ author: netmap.ptnet contributors (@netmap-ptnet)
 positional: _input, host
 options:
   _input:
-    description: The machines, dictionaries with C(name), C(ports) and, optionally, C(state).
+    description:
+      - The machines, dictionaries with C(name), C(ports) and, optionally, C(state) and C(unclear), as
+        P(netmap.ptnet.as_guests#filter) tells it.
     type: list
     elements: dict
     required: true

@@ -110,3 +110,10 @@ def test_the_hosts_that_declare_a_vm_are_found():
     assert hosts_of_vm(variables, "fw") == ["a", "b"]
     assert hosts_of_vm(variables, "x") == ["b"]
     assert hosts_of_vm(variables, "y") == []
+
+
+def test_a_host_that_a_vm_was_moved_away_from_is_none_of_its_hosts():
+    variables = {"a": {"vms_machines": [{"name": "fw", "state": "absent"}]},
+                 "b": {"vms_state": "absent", "vms_machines": [{"name": "fw", "state": "started"}]},
+                 "c": {"vms_state": "stopped", "vms_machines": [{"name": "fw"}]}}
+    assert hosts_of_vm(variables, "fw") == ["c"]

@@ -59,7 +59,7 @@ class Host:
 
     :ivar held: the ports of all machines that may run (list of Held)
     :param name: in the inventory (str)
-    :param vms: dictionaries with ``name``, ``ports`` and, optionally, ``state``
+    :param vms: dictionaries with ``name``, ``ports`` and, optionally, ``state`` and ``unclear`` (filter as_guests)
     :param guests: names of the machines that answer (list of str)
     :param lost: the machines that should answer and do not: name to reason (dict)
     :param switches: dictionaries with ``name`` and ``interfaces``
@@ -180,9 +180,13 @@ class Host:
 
     def _silence(self, vm):
         """Why a machine takes no part in any case (str)."""
-        state = next((one.get("state") for one in self.vms if one["name"] == vm), None)
-        return "it is declared as %s" % state if state in IDLE else \
-            "no host of the group netmap_guests has that name, so nobody can count inside it"
+        one = next((one for one in self.vms if one["name"] == vm), {})
+        if one.get("state") in IDLE:
+            return "it is declared as %s" % one["state"]
+        if one.get("unclear"):
+            return "machines of that name are declared on %s, and %s does not say which one it is in: set its " \
+                "guest_host" % (" and on ".join(one["unclear"]["hosts"]), one["unclear"]["guest"])
+        return "no host of the group netmap_guests has that name, so nobody can count inside it"
 
 
 def _through(name, sender, switch, receiver, start, end, baseline, native=False):

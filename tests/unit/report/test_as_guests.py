@@ -29,6 +29,19 @@ def test_nobody_is_asked_for_a_machine_that_may_be_anothers():
     unsaid = dict(VARIABLES, fw={}, **{"fw-of-2": {"guest_host": "hv9"}})
     assert found("hv1", "fw", variables=unsaid) == found("hv2", "fw", variables=unsaid) == [None]
     assert found("hv2", "only") == [None]
+    assert as_guests([{"name": "fw"}], "hv2", unsaid, GUESTS)[0]["unclear"] == {"guest": "fw", "hosts": ["hv1", "hv2"]}
+
+
+def test_nothing_is_unclear_of_a_machine_that_a_guest_claims_or_that_no_guest_is_in():
+    unsaid = dict(VARIABLES, fw={})
+    assert ["unclear" in one for one in as_guests([{"name": "fw"}, {"name": "x"}], "hv2", unsaid, GUESTS)] == [
+        False, False]
+
+
+def test_a_machine_that_moved_is_the_guest_on_its_new_host():
+    moved = dict(VARIABLES, hv1={"vms_machines": [{"name": "fw", "state": "absent"}]}, fw={}, **{"fw-of-2": {}})
+    assert found("hv2", "fw", variables=moved) == ["fw"]
+    assert found("hv1", "fw", variables=moved) == [None]
 
 
 def test_a_machine_of_another_manager_is_the_guest_of_its_name():

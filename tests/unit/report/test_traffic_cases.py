@@ -130,6 +130,13 @@ def test_a_machine_that_is_no_guest_is_told_with_the_reason():
         "vm1 on hv1": "no host of the group netmap_guests has that name, so nobody can count inside it"}
 
 
+def test_a_machine_that_may_be_its_namesake_is_told_with_the_remedy():
+    unclear = dict(vm("fw", "vale1:10"), unclear={"guest": "fw", "hosts": ["hv1", "hv2"]})
+    assert rows_of(unclear, guests=[]) == {
+        "fw on hv1": "machines of that name are declared on hv1 and on hv2, and fw does not say which one it is in: "
+                     "set its guest_host"}
+
+
 @pytest.mark.parametrize(("state", "said"), [("stopped", "it is declared as stopped"), ("absent", None)])
 def test_a_machine_that_is_not_to_run_is_no_failure(state, said):
     rows = rows_of(vm("vm1", "vale1:10"), dict(vm("vm2", "vale1:11"), state=state), guests=["vm1"])

@@ -21,6 +21,7 @@ HERE = identity("", "hv1.example.org", "fw")
 GUESTS = {
     "named": ({"guest_host": "hv1.example.org", "guest_name": "fw"}, HERE.uuid(), None),
     "found": ({"guest_name": "only"}, identity("lab2", "hv2", "only").uuid(), None),
+    "moved": ({}, identity("lab2", "hv2", "moved").uuid(), None),
     "elsewhere": ({"guest_host": "hv9", "guest_name": "fw"}, identity("", "hv9", "fw").uuid(), None),
     "domain": ({"guest_uuid": FOREIGN}, FOREIGN.upper(), None),
     "whoever": ({"guest_uuid": "none"}, None, None),
@@ -35,8 +36,8 @@ GUESTS = {
     "fw.hv2": ({"guest_host": "hv2"}, HERE.uuid(), "no name for a VM"),
     "mistyped": ({"guest_uuid": "nonsense"}, HERE.uuid(), "no uuid of a machine"),
 }
-HOSTS = {"hv1.example.org": {"vms_machines": [{"name": "fw"}]},
-         "hv2": {"vms_machines": [{"name": "fw"}, {"name": "only"}], "vms_fleet": "lab2"}}
+HOSTS = {"hv1.example.org": {"vms_machines": [{"name": "fw"}, {"name": "moved", "state": "absent"}]},
+         "hv2": {"vms_machines": [{"name": "fw"}, {"name": "only"}, {"name": "moved"}], "vms_fleet": "lab2"}}
 # The way to a guest. It has FreeBSD's program that tells the SMBIOS tables, which is asked first.
 SSH = """#!/bin/sh
 export PATH="%s:$PATH" UUID="%s"
