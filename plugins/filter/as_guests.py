@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from ansible.errors import AnsibleFilterError
 from ansible_collections.netmap.ptnet.plugins.filter.hosts_of_vm import hosts_of_vm
+from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
 
 DOCUMENTATION = r"""
 name: as_guests
@@ -15,6 +17,7 @@ description:
   - Two hosts may have machines of one name. Which one a guest of the inventory is in is said by its
     O(netmap.ptnet.guest#role:main:guest_name) and O(netmap.ptnet.guest#role:main:guest_host), as the role
     P(netmap.ptnet.guest#role) reads them. A guest that does not say it is taken for none of them.
+  - Two guests in one machine are refused.
 author: netmap.ptnet contributors (@netmap-ptnet)
 positional: _input, host, variables, guests
 options:
@@ -58,20 +61,35 @@ _value:
 
 
 def as_guests(vms, host, variables, guests):
-    """The machines (list of dict); the arguments are as documented above."""
-    there, unclear = {}, {}
+    """The machines (list of dict); the arguments are as documented above.
+
+    :raises AnsibleFilterError: two guests in one machine
+    """
+    there, guessed, unclear = {}, {}, {}
     for guest in guests:
         told = variables[guest]
         machine = told.get("guest_name") or guest
-        # A machine of another manager stands in no vms_machines.
-        hosts = [told["guest_host"]] if told.get("guest_host") else hosts_of_vm(variables, machine) or [host]
+        hosts = [told["guest_host"]] if told.get("guest_host") else hosts_of_vm(variables, machine)
         if hosts == [host]:
-            there[machine] = guest
+            there.setdefault(machine, []).append(guest)
         elif host in hosts:
             unclear[machine] = {"guest": guest, "hosts": hosts}
-    return [dict(vm, name=there.get(vm["name"], vm["name"]), machine=vm["name"], guest=vm["name"] in there,
-                 **({"unclear": unclear[vm["name"]]} if vm["name"] in unclear.keys() - there.keys() else {}))
+        elif not hosts:
+            # A machine of another manager stands in no vms_machines.
+            guessed.setdefault(machine, []).append(guest)
+    return [_as_guest(vm, host, there.get(vm["name"]) or guessed.get(vm["name"]) or [], unclear.get(vm["name"]))
             for vm in vms]
+
+
+def _as_guest(vm, host, claims, unclear):
+    machine = vm["name"]
+    if len(claims) > 1:
+        error = PtnetError("machine %s of %s is one guest" % (machine, host), found=", ".join(sorted(claims)),
+                           expected="at most one host of the inventory that is its guest",
+                           remedy="correct guest_name or guest_host of these")
+        raise AnsibleFilterError("as_guests: %s" % error.message)
+    found = dict(vm, name=claims[0] if claims else machine, machine=machine, guest=bool(claims))
+    return dict(found, unclear=unclear) if unclear and not claims else found
 
 
 class FilterModule:

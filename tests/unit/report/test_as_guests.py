@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import pytest
+from ansible.errors import AnsibleFilterError
 from ansible_collections.netmap.ptnet.plugins.filter.as_guests import FilterModule
 
 as_guests = FilterModule().filters()["as_guests"]
@@ -14,8 +16,8 @@ VARIABLES = {
 GUESTS = ["fw", "fw-of-2", "only", "domain"]
 
 
-def found(host, *names, variables=None):
-    machines = as_guests([{"name": name} for name in names], host, variables or VARIABLES, GUESTS)
+def found(host, *names, variables=None, guests=None):
+    machines = as_guests([{"name": name} for name in names], host, variables or VARIABLES, guests or GUESTS)
     assert [one["machine"] for one in machines] == list(names)
     return [one["name"] if one["guest"] else None for one in machines]
 
@@ -36,6 +38,22 @@ def test_nothing_is_unclear_of_a_machine_that_a_guest_claims_or_that_no_guest_is
     unsaid = dict(VARIABLES, fw={})
     assert ["unclear" in one for one in as_guests([{"name": "fw"}, {"name": "x"}], "hv2", unsaid, GUESTS)] == [
         False, False]
+
+
+@pytest.mark.parametrize("said", [{"guest_host": "hv1", "guest_name": "only"}, {"guest_name": "only"}])
+def test_two_guests_for_one_machine_are_refused(said):
+    twice = dict(VARIABLES, domain=said)
+    with pytest.raises(AnsibleFilterError, match="machine only of hv1.*found: domain, only.*guest_name"):
+        found("hv1", "fw", "only", variables=twice)
+    assert found("hv1", "fw", variables=twice) == ["fw"]
+    assert found("hv2", "fw", variables=twice) == ["fw-of-2"]
+
+
+def test_a_guest_that_names_its_host_is_in_the_machine_rather_than_one_that_does_not():
+    variables = dict(VARIABLES, named={"guest_host": "hv2", "guest_name": "domain"})
+    for guests in (["domain", "named"], ["named", "domain"]):
+        assert found("hv1", "domain", variables=variables, guests=guests) == ["domain"]
+        assert found("hv2", "domain", variables=variables, guests=guests) == ["named"]
 
 
 def test_a_machine_that_moved_is_the_guest_on_its_new_host():
