@@ -34,6 +34,8 @@ def unpack(path, into, only=None):
             refuse_members(path, members, only)
             for member in members:
                 member.name = posixpath.normpath(member.name)  # what was looked at is what is made
+                if member.islnk():
+                    member.linkname = posixpath.normpath(member.linkname)
                 member.mode &= 0o755
                 member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
             # Python 3.9 to 3.11 know filters since some bug fix release each; what they refuse was refused above.
@@ -84,7 +86,8 @@ def _flaw(name, member, folders, before):
     if member.issym():
         return "leads out" if _leads_out(name, member.linkname) else None
     if member.islnk():
-        first = before.get(posixpath.normpath(member.linkname))
+        # Behind the name of a link, ``..`` climbs from where that leads to; so the kernel gets the name that was seen.
+        first = None if ".." in member.linkname.split("/") else before.get(posixpath.normpath(member.linkname))
         return None if first and first.isreg() else "is a second name of no file of it"
     if not member.isreg() and not member.isdir():
         return "is a device or a pipe"

@@ -62,6 +62,10 @@ WAYS_OUT = [
     ("second name", [a_link("a", "/etc/shadow", tarfile.LNKTYPE)]),
     ("second name", [a_link("a", "../../etc/shadow", tarfile.LNKTYPE)]),
     ("second name", [a_link("s", "b"), a_link("a", "s", tarfile.LNKTYPE)]),
+    # In letters this is etc/shadow, for the kernel it is one above where the first link leads to.
+    ("second name", [member("etc/shadow"), a_link("a/x", ".."),
+                     a_link("leak", "a/x/../../etc/shadow", tarfile.LNKTYPE)]),
+    ("second name", [member("a/b"), a_link("c", "a/../a/b", tarfile.LNKTYPE)]),
     ("device", [member("a", b"", type=tarfile.CHRTYPE, devmajor=1, devminor=1)]),
     ("device", [member("a", b"", type=tarfile.BLKTYPE, devmajor=8, devminor=0)]),
     ("device", [member("a", b"", type=tarfile.FIFOTYPE)]),
@@ -84,7 +88,7 @@ def test_a_way_out_is_refused_and_nothing_is_written(tmp_path, reason, members):
 def test_what_sources_have_is_unpacked(tmp_path):
     path = packed(tmp_path / "a.tar.gz", member("./top", b"", type=tarfile.DIRTYPE, mode=0o2777),
                   member("./top/configure", mode=0o777, uid=1000), a_link("top/sub/link", "../configure"),
-                  a_link("top/again", "top/configure", tarfile.LNKTYPE), a_link("top/to", "sub/link"),
+                  a_link("top/again", "./top//configure", tarfile.LNKTYPE), a_link("top/to", "sub/link"),
                   a_link("top/dangling", "nothing"))
     archive.unpack(path, str(tmp_path / "into"))
     top = tmp_path / "into/top"
@@ -95,16 +99,20 @@ def test_what_sources_have_is_unpacked(tmp_path):
 
 
 @given(st.lists(st.tuples(
-    st.sampled_from("ab"), st.lists(st.sampled_from(("a", "b", "..", ".")), min_size=1, max_size=5).map("/".join),
+    st.sampled_from(("file", "link", "name")),
+    st.lists(st.sampled_from(("a", "b", "..", ".")), min_size=1, max_size=5).map("/".join),
     st.lists(st.sampled_from(("a", "b", "..", ".", "")), max_size=5).map("/".join)), max_size=4))
 def test_whatever_is_not_refused_stays_inside(tmp_path_factory, entries):
     top = tmp_path_factory.mktemp("any")
     (top / "into/deep").mkdir(parents=True)
-    members = [a_link(name, target) if kind == "a" else member(name) for kind, name, target in entries]
+    (top / "into/b").write_text("not theirs")
+    members = [member(name) if kind == "file" else a_link(
+        name, target, tarfile.SYMTYPE if kind == "link" else tarfile.LNKTYPE) for kind, name, target in entries]
     with contextlib.suppress(PtnetError):
         archive.unpack(packed(top / "a.tar.gz", *members), str(top / "into/deep"))
     assert sorted(os.listdir(top)) == ["a.tar.gz", "into"]
-    assert os.listdir(top / "into") == ["deep"]
+    assert sorted(os.listdir(top / "into")) == ["b", "deep"]
+    assert os.stat(top / "into/b").st_nlink == 1
     inside = os.path.realpath(top / "into/deep")
     for folder, folders, names in os.walk(inside):
         for name in folders + names:
