@@ -68,7 +68,7 @@ def as_guests(vms, host, variables, guests):
     there, guessed, unclear = {}, {}, {}
     for guest in guests:
         told = variables[guest]
-        machine = told.get("guest_name") or guest
+        machine = str(told.get("guest_name") or guest)
         hosts = [told["guest_host"]] if told.get("guest_host") else hosts_of_vm(variables, machine)
         if hosts == [host]:
             there.setdefault(machine, []).append(guest)
@@ -77,8 +77,8 @@ def as_guests(vms, host, variables, guests):
         elif not hosts:
             # A machine of another manager stands in no vms_machines.
             guessed.setdefault(machine, []).append(guest)
-    return [_as_guest(vm, host, there.get(vm["name"]) or guessed.get(vm["name"]) or [], unclear.get(vm["name"]))
-            for vm in vms]
+    return [_as_guest(dict(vm, name=name), host, there.get(name) or guessed.get(name) or [], unclear.get(name))
+            for vm in vms for name in [str(vm["name"])]]
 
 
 def _as_guest(vm, host, claims, unclear):

@@ -42,13 +42,13 @@ _value:
 
 def hosts_of_vm(variables, name):
     """The hosts (list of str); the arguments are as documented above."""
-    return sorted(host for host in variables if name in _there(variables[host]))
+    return sorted(host for host in variables if str(name) in _there(variables[host]))
 
 
 def _there(told):
     """Names of the machines that a host is to have; the role vms reads their states so (list)."""
     state = told.get("vms_state") or "started"
-    return [] if state == "absent" else [vm.get("name") for vm in told.get("vms_machines") or []
+    return [] if state == "absent" else [str(vm.get("name")) for vm in told.get("vms_machines") or []
                                          if vm.get("state", state) != "absent"]
 
 

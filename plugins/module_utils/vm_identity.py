@@ -72,14 +72,25 @@ def check_name(name):
 def identity(fleet, host, name):
     """The identity of a VM (Identity).
 
+    :param fleet: as all others text, or a whole number, which is what YAML makes of digits that nobody quoted
     :raises PtnetError: a part of it that cannot be one
     """
+    fleet, host, name = (_text(what, given) for what, given in (("fleet", fleet), ("host", host), ("name", name)))
     check_name(name)
     for what, text in (("fleet", fleet), ("host", host)):
         if len(text) > HOST_MAX or re.search(r"[\x00-\x1f\x7f]", text):
             raise PtnetError("the %s of VM %s is not usable" % (what, name), found=repr(text),
                              expected="one line of at most %d characters" % HOST_MAX)
     return Identity(fleet, host, name)
+
+
+def _text(what, given):
+    if isinstance(given, str):
+        return given
+    if isinstance(given, int) and not isinstance(given, bool):
+        return str(given)
+    # Of 1.10 and yes, YAML does not tell how they were written.
+    raise PtnetError("the %s of a VM is no text" % what, found=repr(given), expected="text", remedy="quote it")
 
 
 def answers(said):
@@ -104,7 +115,7 @@ def stranger(said, wanted):
     """
     given = isinstance(wanted, Identity)
     try:
-        expected = uuid.UUID(wanted.uuid() if given else wanted)
+        expected = uuid.UUID(wanted.uuid() if given else str(wanted))
     except ValueError as error:
         raise PtnetError("this is no uuid of a machine", found=wanted, expected="such as %s" % NAMESPACE) from error
     # Before SMBIOS 2.6 the first three fields were read in the other order, and some systems still do.

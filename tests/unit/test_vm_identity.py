@@ -104,6 +104,31 @@ def test_names_that_cannot_be_are_refused(name, host):
     assert who_answers("uuid=x", name, host)["wrong"]
 
 
+def test_numbers_of_an_inventory_are_the_text_that_they_are_for_ptnet_vm():
+    meant = Identity("7", "1", "10")
+    for derive, expected in ((loopback_address, meant.address()), (vm_uuid, meant.uuid())):
+        assert derive(10, 1, 7) == derive("10", "1", "7") == expected
+    assert who_answers("uuid=%s" % meant.uuid(), 10, host=1, fleet=7)["wrong"] == ""
+    assert hosts_of_vm({"a": {"vms_machines": [{"name": 10}]}, "b": {"vms_machines": [{"name": "10"}]}}, 10) == [
+        "a", "b"] == hosts_of_vm({"a": {"vms_machines": [{"name": "10"}]}, "b": {"vms_machines": [{"name": 10}]}}, "10")
+
+
+@pytest.mark.parametrize("other", [None, True, 1.1, ["fw"], {"name": "fw"}])
+@pytest.mark.parametrize("place", ["name", "host", "fleet"])
+def test_what_is_no_text_is_refused_with_the_remedy(place, other):
+    given = dict({"name": "fw", "host": "hv1", "fleet": "x"}, **{place: other})
+    for derive in (loopback_address, vm_uuid):
+        with pytest.raises(AnsibleFilterError, match="%s.*found: .*expected: .*To do: quote it" % place):
+            derive(**given)
+    if other or place != "host":
+        assert "quote it" in who_answers("uuid=x", **given)["wrong"]
+
+
+@pytest.mark.parametrize("wanted", [7, 1.5, ["x"]])
+def test_a_uuid_that_is_no_text_is_none(wanted):
+    assert "no uuid of a machine" in who_answers("uuid=x", "fw", uuid=wanted)["wrong"]
+
+
 def test_the_hosts_that_declare_a_vm_are_found():
     variables = {"b": {"vms_machines": [{"name": "fw"}, {"name": "x"}]}, "a": {"vms_machines": [{"name": "fw"}]},
                  "c": {}, "d": {"vms_machines": None}}

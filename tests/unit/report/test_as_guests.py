@@ -56,6 +56,13 @@ def test_a_guest_that_names_its_host_is_in_the_machine_rather_than_one_that_does
         assert found("hv2", "domain", variables=variables, guests=guests) == ["named"]
 
 
+def test_a_name_of_digits_is_a_name():
+    variables = {"hv1": {"vms_machines": [{"name": 10}]}, "10": {}, "ten": {"guest_name": 10}}
+    for guest in ("10", "ten"):
+        assert as_guests([{"name": 10}], "hv1", variables, [guest]) == [
+            {"name": guest, "machine": "10", "guest": True}]
+
+
 def test_a_machine_that_moved_is_the_guest_on_its_new_host():
     moved = dict(VARIABLES, hv1={"vms_machines": [{"name": "fw", "state": "absent"}]}, fw={}, **{"fw-of-2": {}})
     assert found("hv2", "fw", variables=moved) == ["fw"]
