@@ -20,8 +20,9 @@ SSH = 22
 Session = namedtuple("Session", "peer peer_port local port zone")
 
 # An interface: its kind as the system calls it (str, "" for a NIC); the bridge, bond or VRF that it is part of; what it
-# was made on: the NIC of a VLAN, the other end of a pair. The last two are keys of further links, or None.
-Link = namedtuple("Link", "name kind master lower")
+# was made on: the NIC of a VLAN, the other end of a pair; these two are keys of further links, or None. Its alternative
+# names (tuple of str): Linux finds an interface by each of them, and netmap too (dev_get_by_name in net/core/dev.c).
+Link = namedtuple("Link", "name kind master lower altnames", defaults=((),))
 
 
 def session(text):
@@ -60,7 +61,7 @@ def owners(one, links, addresses):
 
 
 def carried(links, addresses, replies, defaults):
-    """What each interface carries that must not be cut (dict of str).
+    """What each interface carries that must not be cut (dict of str), by all names that it has.
 
     :param links: all interfaces (dict of Link)
     :param addresses: of them (list of pairs of a key of ``links`` and an ipaddress)
@@ -76,7 +77,9 @@ def carried(links, addresses, replies, defaults):
             _add(found, links, key, "the answers to the SSH connection from %s" % one.peer)
     for key in defaults:
         _add(found, links, key, "the default route")
-    return {links[key].name: what for key, what in found.items()}
+    others = {other: "%s, as another name of %s" % (what, links[key].name)
+              for key, what in found.items() for other in links[key].altnames}
+    return {**others, **{links[key].name: what for key, what in found.items()}}
 
 
 def _add(found, links, key, what):

@@ -196,7 +196,7 @@ class Platform(abc.ABC):
 
     @abc.abstractmethod
     def management(self):
-        """Interfaces whose loss may cut this machine off, and what they carry (dict of str).
+        """Interfaces whose loss may cut this machine off, and what they carry (dict of str); by each name they have.
 
         They carry the SSH connection of this run, by the address that it came in on and by the way of its answers, or
         the default route; or one that does stands on them. Where the connection came from this machine itself, such

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
+from ansible_collections.netmap.ptnet.plugins.module_utils.kernel import management
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import guard, names
 
 CARRIED = {"eth0": "the SSH connection from 192.0.2.1, which came in on its address 192.0.2.5"}
@@ -35,6 +36,12 @@ def test_the_error_tells_which_why_and_how_to_consent():
         "VM fw does not get eth0; found: eth0 carries the SSH connection from 192.0.2.1, which came in on its address "
         "192.0.2.5; expected: an interface whose loss does not cut this machine off. To do: choose another one, or set "
         "allow_management (the roles' variable is vms_allow_management) when there is another way in.")
+
+
+def test_another_name_of_it_is_refused_and_the_error_has_its_real_one():
+    with pytest.raises(PtnetError, match="found: enp0s18 carries the default route, as another name of eth0"):
+        refused("netmap:enp0s18-1", carried=management.carried(
+            {2: management.Link("eth0", "", None, None, ("enp0s18",))}, [], {}, [2]))
 
 
 def test_consent_and_other_interfaces():

@@ -25,6 +25,7 @@ _TABLES = (253, 254)  # default and main
 _UNICAST = 1
 # linux/if_link.h, linux/if_addr.h, the attributes of linux/rtnetlink.h
 _IFNAME, _LOWER, _MASTER, _LINKINFO, _ELSEWHERE, _KIND = 3, 5, 10, 18, 37, 1
+_PROPERTIES, _ALTNAME = 52, 53
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _DST, _SRC, _OIF, _MULTIPATH, _TABLE, _PROTOCOL, _SPORT, _DPORT = 1, 2, 4, 9, 15, 27, 28, 29
 _IFF_LOOPBACK = 8
@@ -72,7 +73,8 @@ def links(query=ask):
         lower = None if _ELSEWHERE in said else _number(said.get(_LOWER))
         found[index] = management.Link(
             _text(said.get(_IFNAME, b"")), management.LOOPBACK if flags & _IFF_LOOPBACK else _text(kind),
-            _number(said.get(_MASTER)), None if lower == index else lower)
+            _number(said.get(_MASTER)), None if lower == index else lower,
+            tuple(_text(data) for number, data in _each(said.get(_PROPERTIES, b"")) if number == _ALTNAME))
     return found
 
 
@@ -134,13 +136,16 @@ def _leaving(said):
 
 
 def _attributes(data):
-    """Attributes by their number (dict of bytes)."""
-    found = {}
+    """Attributes by their number (dict of bytes); of equal numbers the last one."""
+    return dict(_each(data))
+
+
+def _each(data):
+    """Attributes in their order: number (int) and content (bytes)."""
     while len(data) >= 4:
         length, kind = struct.unpack_from("=HH", data)
-        found[kind & 0x3FFF] = data[4:length]
+        yield kind & 0x3FFF, data[4:length]
         data = data[_aligned(max(length, 4)):]
-    return found
 
 
 def _attribute(kind, data):

@@ -55,11 +55,14 @@ class Kernel:
             return [self.way(body)]
         return [one for one in self.messages[kind] if kind != ROUTE or one[0] == body[0]]
 
-    def link(self, index, name, kind=None, flags=1, **others):
+    def link(self, index, name, kind=None, flags=1, altnames=(), **others):
         said = attribute(3, name.encode() + b"\0")
         for key, number in (("lower", 5), ("master", 10), ("elsewhere", 37)):
             said += attribute(number, others[key]) if key in others else b""
         said += attribute(18, attribute(1, kind.encode() + b"\0")) if kind else b""
+        # The list of properties is nested, and the kernel says so in the number.
+        others = b"".join(attribute(53, other.encode() + b"\0") for other in altnames)
+        said += attribute(52 | 0x8000, others) if others else b""
         self.messages[LINK].append(struct.pack("=BxHiII", 0, 1, index, flags, 0) + said)
 
     def address(self, index, address, peer=None):
@@ -185,6 +188,17 @@ def test_what_the_default_route_stands_on(kernel, root):
     assert carried(kernel, root) == {"bond0.7": "the default route", "bond0": default, "eth2": default}
 
 
+def test_an_interface_is_guarded_by_each_name_that_it_has(kernel, root):
+    kernel.link(4, "eth2", altnames=["enp0s18", "uplink"])
+    kernel.link(5, "eth2.7", "vlan", lower=4, altnames=["office"])
+    kernel.link(6, "eth3", altnames=["enp0s19"])
+    kernel.route(5)
+    below = "eth2.7 and with it the default route"
+    assert carried(kernel, root) == {
+        "eth2.7": "the default route", "office": "the default route, as another name of eth2.7", "eth2": below,
+        "enp0s18": below + ", as another name of eth2", "uplink": below + ", as another name of eth2"}
+
+
 @pytest.mark.parametrize("more", [{"length": 8}, {"table": 100}, {"table": 1000}, {"kind": 7}])
 def test_what_is_no_default_route(kernel, root, more):
     kernel.route(2, **more)
@@ -266,18 +280,30 @@ print(json.dumps(found))
 """
 
 
-def test_what_this_kernel_answers():
+def in_a_namespace(setup, *connections):
+    """What this kernel carries for each connection, in a network namespace (list of dict)."""
     if not shutil.which("unshare") or not shutil.which("ip"):
         pytest.skip("no unshare or no ip here")
     top = management.__file__.partition("/ansible_collections/")[0]
-    connections = ["203.0.113.9 5 192.0.2.5 22", "203.0.113.9 5 192.0.2.4 22", "2001:db8::9 5 2001:db8::5 22"]
     program = [sys.executable, "-c", PROGRAM, top, *connections]
-    ended = subprocess.run(["unshare", "-rn", "sh", "-ec", SETUP, "sh", *program], capture_output=True, text=True,
+    ended = subprocess.run(["unshare", "-rn", "sh", "-ec", setup, "sh", *program], capture_output=True, text=True,
                            timeout=60, check=False)
     if ended.returncode and "Traceback" not in ended.stderr:
         pytest.skip("no network namespace with bridges, pairs and rules here: %s" % ended.stderr.strip()[-200:])
     assert ended.returncode == 0, ended.stderr
-    by_rule, by_bridge, version6 = json.loads(ended.stdout)
+    return json.loads(ended.stdout)
+
+
+def test_the_alternative_names_that_this_kernel_knows():
+    names = "ip link property add dev leg altname enp0s18 altname a-rather-long-name\nexec "
+    found, = in_a_namespace(SETUP.replace("exec ", names), "203.0.113.9 5 192.0.2.4 22")
+    for name in ("enp0s18", "a-rather-long-name"):
+        assert found[name] == "%s, as another name of leg" % found["leg"]
+
+
+def test_what_this_kernel_answers():
+    by_rule, by_bridge, version6 = in_a_namespace(
+        SETUP, "203.0.113.9 5 192.0.2.5 22", "203.0.113.9 5 192.0.2.4 22", "2001:db8::9 5 2001:db8::5 22")
     # far1 is the other end of the cable, and in this namespace too.
     assert by_rule.pop("nic1") == CAME_IN % ("203.0.113.9", "192.0.2.5")
     assert by_rule.pop("far1").startswith("nic1 and with it the SSH")
