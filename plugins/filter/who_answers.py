@@ -19,7 +19,7 @@ author: netmap.ptnet contributors (@netmap-ptnet)
 positional: _input
 options:
   _input:
-    description: Lines C(system=), C(uuid=) and C(serial=).
+    description: Lines C(system=), C(user=), C(uuid=) and C(serial=).
     type: str
     required: true
   name:
@@ -52,11 +52,13 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(system) is its operating system, C(uuid) and C(serial) are those of its SMBIOS tables, empty where it has none.
+    - C(system) is its operating system, C(user) the number of the user who was asked, C(uuid) and C(serial) are those
+      of its SMBIOS tables, empty where it has none or does not show them to that user.
     - C(wrong) says why it is another machine, empty where it is the wanted one or nothing was compared.
   type: dict
   sample:
     system: linux
+    user: "0"
     uuid: 891cafdd-8ee9-5b0c-996f-c8acaeda170f
     serial: hv2/fw
     wrong: >-

@@ -94,11 +94,11 @@ def _text(what, given):
 
 
 def answers(said):
-    """What a guest says of its machine (dict): ``system``, ``uuid``, ``serial``; empty where it says none.
+    """What a guest says of its machine (dict): ``system``, ``user``, ``uuid``, ``serial``; empty where it says none.
 
     :param said: lines ``key=value`` of any order and case, with whatever else a login prints (str)
     """
-    found = dict.fromkeys(("system", "uuid", "serial"), "")
+    found = dict.fromkeys(("system", "user", "uuid", "serial"), "")
     for line in said.splitlines():
         key, mark, value = line.strip().partition("=")
         if mark and key in found:

@@ -17,7 +17,7 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.vm_identity import id
 
 FOREIGN = "4dea22b3-1d52-d8f3-2516-782e98ab3fa0"
 HERE = identity("", "hv1.example.org", "fw")
-# Each guest: its variables, the uuid of who answers to it (None: a machine without one), and what is said then.
+# Each guest: its variables, the uuid of who answers to it (None: one that is not told it), and what is said then.
 GUESTS = {
     "named": ({"guest_host": "hv1.example.org", "guest_name": "fw"}, HERE.uuid(), None),
     "found": ({"guest_name": "only"}, identity("lab2", "hv2", "only").uuid(), None),
@@ -32,6 +32,10 @@ GUESTS = {
                   "Nothing was changed"),
     "other-domain": ({"guest_uuid": FOREIGN}, HERE.uuid(), "answers, and uuid %s is wanted" % FOREIGN),
     "older": ({"guest_host": "hv2", "guest_name": "fw"}, None, "has no uuid until it is restarted"),
+    "no-root": ({"guest_host": "hv2", "guest_name": "fw", "who": 1000}, None, "user 1000, and the uuid of the machine "
+                "is readable by root only"),
+    "user": ({"guest_host": "hv1.example.org", "guest_name": "fw", "who": 1000}, HERE.uuid(), None),
+    "any-user": ({"guest_uuid": "none", "who": 1000}, None, None),
     "fw": ({}, HERE.uuid(), "fw is a machine of hv1.example.org and of hv2"),
     "fw.hv2": ({"guest_host": "hv2"}, HERE.uuid(), "no name for a VM"),
     "mistyped": ({"guest_uuid": "nonsense"}, HERE.uuid(), "no uuid of a machine"),
@@ -40,7 +44,7 @@ HOSTS = {"hv1.example.org": {"vms_machines": [{"name": "fw"}, {"name": "moved", 
          "hv2": {"vms_machines": [{"name": "fw"}, {"name": "only"}, {"name": "moved"}], "vms_fleet": "lab2"}}
 # The way to a guest. It has FreeBSD's program that tells the SMBIOS tables, which is asked first.
 SSH = """#!/bin/sh
-export PATH="%s:$PATH" UUID="%s"
+export PATH="%s:$PATH" UUID="%s" USER_ID="%s"
 for command; do :; done
 eval "$command"
 """
@@ -49,6 +53,9 @@ case $2 in
 *uuid) echo "$UUID" ;;
 *) echo hv1.example.org/fw ;;
 esac
+"""
+ID = """#!/bin/sh
+echo "$USER_ID"
 """
 PLAY = [
     {"hosts": "guests", "gather_facts": False, "tasks": [
@@ -67,8 +74,8 @@ def said(tmp_path_factory):
     folder = tmp_path_factory.mktemp("guest")
     guests = {name: dict(more, ansible_ssh_executable=str(folder / name))
               for name, (more, _uuid, _text) in GUESTS.items()}
-    programs = {name: SSH % (folder, uuid or "") for name, (_more, uuid, _text) in GUESTS.items()}
-    for name, text in dict(programs, kenv=KENV).items():
+    programs = {name: SSH % (folder, uuid or "", more.get("who", 0)) for name, (more, uuid, _text) in GUESTS.items()}
+    for name, text in dict(programs, kenv=KENV, id=ID).items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     (folder / "inventory.json").write_text(json.dumps({"all": {
@@ -88,6 +95,11 @@ def said(tmp_path_factory):
 def test_the_meant_machine_is_let_through_and_every_other_one_refused_by_name(said, name):
     expected = GUESTS[name][2]
     assert expected in said[name] if expected else said[name] == ""
+
+
+def test_who_is_no_root_is_told_to_become_root_and_not_to_turn_the_guard_off(said):
+    assert "become root" in said["no-root"]
+    assert "guest_uuid" not in said["no-root"]
 
 
 def test_what_cannot_be_compared_is_said(said):
