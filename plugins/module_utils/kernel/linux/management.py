@@ -6,15 +6,20 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import ipaddress
+import os
 import struct
+from collections import namedtuple
 
 from ...errors import PtnetError
 from .. import management
 from ..unix import ssh_connection
 from . import netlink
 
-_ESTABLISHED = "01"
+_ESTABLISHED, _LISTENING = "01", "0A"  # include/net/tcp_states.h
+
+_Socket = namedtuple("_Socket", "session state inode")
 
 
 def carried(root="", query=netlink.ask):
@@ -49,15 +54,35 @@ def _leaving(one, links, addresses, query):
 def _sessions(root, addresses):
     """The SSH connections that must not be cut (list of management.Session).
 
-    Ours is enough where it is known. It is not in a task that left its session (async with become), and what comes from
-    this machine itself was brought by another one: then all that go on count.
+    Ours is enough where it is known. It is not in a task that left its session (async with become), nor where the
+    variable outlived its connection (a tmux that was attached again), and what comes from this machine itself was
+    brought by another one: then all that go on count. Where the kernel shows no socket, the variable is trusted.
     """
-    ours = management.session(ssh_connection(lambda pid: _ancestor(root, pid)))
-    if ours and not management.inside(ours, addresses):
+    ours, sockets = management.session(ssh_connection(lambda pid: _ancestor(root, pid))), _sockets(root)
+    established = [one.session for one in sockets if one.state == _ESTABLISHED]
+    if ours and not management.inside(ours, addresses) and (not sockets or ours._replace(zone=None) in established):
         return [ours]
-    port = ours.port if ours else management.SSH
-    others = [one for one in _established(root) if one.port == port and not management.inside(one, addresses)]
+    ports = {management.SSH} | _served(root, sockets) | ({ours.port} if ours else set())
+    others = [one for one in established if one.port in ports and not management.inside(one, addresses)]
     return list(dict.fromkeys(others))
+
+
+def _served(root, sockets):
+    """The ports that sshd serves (set of int): those listened on of which it has a socket.
+
+    Where systemd listens for it, sshd has the connections alone. Only root sees what a process of another user has.
+    """
+    held = set()
+    for folder in glob.iglob(root + "/proc/[0-9]*"):
+        with contextlib.suppress(OSError):
+            with open(folder + "/comm", encoding="ascii", errors="replace") as stream:
+                if not stream.read().startswith("sshd"):
+                    continue
+            for name in os.listdir(folder + "/fd"):
+                with contextlib.suppress(OSError):  # it was closed just now
+                    held.add(os.readlink("%s/fd/%s" % (folder, name)))
+    listened = {one.session.port for one in sockets if one.state == _LISTENING}
+    return listened & {one.session.port for one in sockets if "socket:[%s]" % one.inode in held}
 
 
 def _ancestor(root, pid):
@@ -73,16 +98,15 @@ def _ancestor(root, pid):
         return text, None
 
 
-def _established(root):
-    """All TCP connections of this machine, seen from here (list of management.Session without zones)."""
+def _sockets(root):
+    """All TCP sockets of this machine, seen from here (list of _Socket, their sessions without zones)."""
     found = []
     for name in ("tcp", "tcp6"):
         with contextlib.suppress(OSError), open("%s/proc/net/%s" % (root, name), encoding="ascii") as stream:
-            for line in stream:
-                words = line.split()
-                if words[3:4] == [_ESTABLISHED]:
+            for words in map(str.split, stream):
+                if words[3:4] in ([_ESTABLISHED], [_LISTENING]):
                     local, peer = (_socket_address(word) for word in words[1:3])
-                    found.append(management.Session(*peer, *local, None))
+                    found.append(_Socket(management.Session(*peer, *local, None), words[3], words[9]))
     return found
 
 

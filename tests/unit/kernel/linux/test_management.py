@@ -220,33 +220,67 @@ def test_sudo_hides_the_variable_but_not_the_ancestors(kernel, root):
 
 
 # Established on port 22 from 192.0.2.1 to 192.0.2.5 and from 192.0.2.9 to 192.0.2.4, on 2222 to 192.0.2.4; the second
-# one has ended; a listener; the same in IPv6.
+# one has ended; listeners; the same in IPv6.
 TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1
    1: 050200C0:0016 010200C0:C350 01 00000000:00000000 00:00000000 00000000     0        0 2
    2: 040200C0:0016 090200C0:C350 06 00000000:00000000 00:00000000 00000000     0        0 3
    3: 040200C0:08AE 070200C0:C351 01 00000000:00000000 00:00000000 00000000     0        0 4
-   4: 0100007F:0016 0100007F:C351 01 00000000:00000000 00:00000000 00000000     0        0 4
+   4: 0100007F:0016 0100007F:C351 01 00000000:00000000 00:00000000 00000000     0        0 5
+   5: 00000000:08AE 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 6
 """
 TCP6 = """  sl  local_address                         remote_address                        st tx_queue
-   0: 0000000000000000FFFF0000040200C0:0016 0000000000000000FFFF0000080200C0:C350 01 00000000:00000000
+   0: 0000000000000000FFFF0000040200C0:0016 0000000000000000FFFF0000080200C0:C350 01 0:0 0:0 0 0 0 7
+   1: 000080FE000000000000000005000000:0016 000080FE000000000000000001000000:C350 01 0:0 0:0 0 0 0 8
 """
+little_endian = pytest.mark.skipif(sys.byteorder != "little", reason="the text is that of a little-endian machine")
 
 
-@pytest.mark.skipif(sys.byteorder != "little", reason="the text is that of a little-endian machine")
+@little_endian
 @pytest.mark.parametrize(("connection", "tcp6", "found"), [
     # A task that left its session.
     (None, "", {"eth1": "192.0.2.1"}), (None, TCP6, {"eth1": "192.0.2.1", "eth0": "192.0.2.8"}),
     # A forward of this machine brought it: to the loopback, or to another address of its own.
-    ("127.0.0.1 5 127.0.0.1 22", "", {"eth1": "192.0.2.1"}), ("192.0.2.5 5 192.0.2.4 2222", "", {"eth0": "192.0.2.7"}),
+    ("127.0.0.1 5 127.0.0.1 22", "", {"eth1": "192.0.2.1"}),
+    ("192.0.2.5 5 192.0.2.4 2222", "", {"eth0": "192.0.2.7", "eth1": "192.0.2.1"}),
+    # The variable outlived its connection: another one to another address now, the old one in TIME_WAIT or long gone.
+    ("192.0.2.9 50000 192.0.2.4 22", "", {"eth1": "192.0.2.1"}),
+    ("192.0.2.3 5 192.0.2.4 22", TCP6, {"eth1": "192.0.2.1", "eth0": "192.0.2.8"}),
+    ("192.0.2.3 5 192.0.2.5 2222", "", {"eth1": "192.0.2.1", "eth0": "192.0.2.7"}),
     # Ours is known, so those of others may be cut.
-    ("192.0.2.3 5 192.0.2.4 2222", TCP6, {"eth0": "192.0.2.3"})])
+    ("192.0.2.7 50001 192.0.2.4 2222", TCP6, {"eth0": "192.0.2.7"}),
+    ("192.0.2.8 50000 192.0.2.4 22", TCP6, {"eth0": "192.0.2.8"}),
+    ("::ffff:192.0.2.1 50000 ::ffff:192.0.2.5 22", TCP6, {"eth1": "192.0.2.1"})])
 def test_all_connections_count_where_ours_is_not_known(kernel, root, monkeypatch, connection, tcp6, found):
     put(root, "proc/net/tcp", TCP.encode())
     put(root, "proc/net/tcp6", tcp6.encode())
     local = {"eth0": "192.0.2.4", "eth1": "192.0.2.5"}
     assert carried(kernel, root, monkeypatch, connection) == {
         name: CAME_IN % (peer, local[name]) for name, peer in found.items()}
+
+
+@little_endian
+def test_the_zone_of_ours_is_not_in_the_kernels_list(kernel, root, monkeypatch):
+    put(root, "proc/net/tcp6", TCP6.encode())
+    kernel.address(2, "fe80::5")
+    kernel.address(3, "fe80::5")
+    assert carried(kernel, root, monkeypatch, "fe80::1%eth1 50000 fe80::5%eth1 22") == {
+        "eth1": CAME_IN % ("fe80::1", "fe80::5")}
+
+
+@little_endian
+@pytest.mark.parametrize(("name", "inode", "found"), [
+    ("sshd", 6, ["eth0", "eth1"]),  # it listens
+    ("sshd-session", 4, ["eth0", "eth1"]),  # systemd listens
+    ("nginx", 6, ["eth1"]),
+    ("sshd", 99, ["eth1"])])
+def test_the_ports_that_sshd_serves(kernel, root, name, inode, found):
+    put(root, "proc/net/tcp", TCP.encode())
+    put(root, "proc/55/comm", name.encode() + b"\n")
+    put(root, "proc/56/comm", b"sshd\n")  # ends while it is looked at
+    (root / "proc/55/fd").mkdir()
+    (root / "proc/55/fd/3").symlink_to("socket:[%d]" % inode)
+    assert sorted(carried(kernel, root)) == found
 
 
 def test_a_kernel_that_does_not_tell_guards_nothing_silently(kernel, root):
