@@ -261,8 +261,10 @@ def test_a_process_that_does_not_tell_is_not_ended(host, answers, text):
 
 
 def test_the_machine_is_told_by_its_name():
-    with subprocess.Popen([sys.executable, "-c", "input()", "-name", "guest=web,debug-threads=on"],
-                          stdin=subprocess.PIPE) as qemu:
+    with subprocess.Popen([sys.executable, "-c", "print(flush=True); input()", "-name", "guest=web,debug-threads=on"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as qemu:
+        # Its words are there a moment after it is.
+        qemu.stdout.readline()
         assert client._process(qemu.pid) == "process %d (%s), machine 'web'" % (
             qemu.pid, os.path.basename(sys.executable))
         qemu.communicate(b"\n")
