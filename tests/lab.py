@@ -318,8 +318,9 @@ def up():
     skipped = STEPS[:STEPS.index(start)]
     arguments = ["--skip-tags", ",".join(skipped)] if skipped else []
     status = play("lab.yml", given, *arguments)
-    if status and hung(lab_name()):
-        print("\nAn emulated machine hung: %s. Starting over once, from fresh machines." % hung(lab_name()))
+    hang = status and hung(lab_name(), report_folder())
+    if hang:
+        print("\nAn emulated machine hung: %s. Starting over once, from fresh machines." % hang)
         remove(lab_name())
         status = play("lab.yml", given)
     print("make lab: %s after %d min %d s" % (
@@ -365,13 +366,19 @@ def outcome():
     return "proven" if verdict == "passed" else "rehearsed on doubles, datapath not proven,"
 
 
+CHECK, SILENT = "check:", " does not answer"  # how role check begins its tasks, and tells of a machine
+
+
 def failure_file(lab):
     """Where the last failure of a lab's run is noted (path)."""
     return os.path.join(cache(), "failure-%s.json" % lab)
 
 
-def hung(lab):
-    """Why the last failure looks like an emulated machine that hangs, empty when it does not (str)."""
+def hung(lab, report=None):
+    """Why the last failure looks like an emulated machine that hangs, empty when it does not (str).
+
+    :param report: folder of the check's results, where a machine that is silent fails its own cases alone (path)
+    """
     try:
         with open(failure_file(lab), encoding="utf-8") as stream:
             failure = yaml.safe_load(stream)
@@ -379,6 +386,10 @@ def hung(lab):
         return ""
     if failure.get("unreachable") or failure.get("action", "").endswith(("wait_for_connection", "reboot")):
         return "%s did not answer (%s)" % (failure.get("host"), failure.get("task"))
+    if report and failure.get("task", "").startswith(CHECK):
+        with contextlib.suppress(OSError), open(os.path.join(report, "results.json"), encoding="utf-8") as stream:
+            reasons = [case.get("error") or "" for case in json.load(stream)["cases"]]
+            return next((reason.partition(":")[0] for reason in reasons if SILENT in reason), "")
     return ""
 
 

@@ -212,7 +212,7 @@ def scenario(name, lab_name, given, keep):
     if status < 0:
         return "molecule was ended by signal %d, as make lab-down does" % -status, "", {}
     if status:
-        return "molecule ended with %d" % status, lab.hung(lab_name), {}
+        return "molecule ended with %d" % status, lab.hung(lab_name, report), {}
     if missing:
         return "molecule left out " + ", ".join(missing), "", {}
     return "", "", starts

@@ -294,6 +294,20 @@ def test_only_a_machine_that_does_not_answer_counts_as_a_hang(lab, failure, told
     assert bool(said) is bool(told)
 
 
+@pytest.mark.parametrize(("task", "error", "told"), [
+    ("check: Fail where a receiver saw nothing", "vm1 does not answer: Connection closed", "vm1 does not answer"),
+    ("check: Fail where a receiver saw nothing", "no packet came", ""),
+    ("vms: Have the virtual machines as services", "vm1 does not answer: Connection closed", ""),
+])
+def test_a_machine_that_goes_silent_in_the_check_counts_as_a_hang(lab, tmp_path, task, error, told):
+    path = pathlib.Path(lab.failure_file("lab"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"host": "hv1", "task": task, "action": "ansible.builtin.assert"}))
+    assert lab.hung("lab", str(tmp_path)) == ""
+    (tmp_path / "results.json").write_text(json.dumps({"cases": [{}, {"error": error}]}))
+    assert lab.hung("lab", str(tmp_path)) == told
+
+
 @pytest.fixture
 def begin():
     """Start a process of a run (its mark, None for none); it waits for its standard input to end."""
