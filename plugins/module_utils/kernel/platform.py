@@ -201,7 +201,8 @@ class Platform(abc.ABC):
         They carry the SSH connection of this run, by the address that it came in on and by the way of its answers, or
         the default route; or one that does stands on them. Where the connection came from this machine itself, such
         as through a forward, has ended, or was not found, all SSH connections count that are known. Not known are
-        tunnels of other programs, and marks of a firewall that choose routes.
+        tunnels of other programs, marks of a firewall that choose routes, and default routes in other tables than
+        ``main`` and ``default`` (policy routing, VRFs) by which no such connection is answered.
 
         :raises PtnetError: the kernel does not tell
         """

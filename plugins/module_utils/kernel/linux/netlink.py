@@ -21,7 +21,7 @@ _GETLINK, _GETADDR, _GETROUTE = 18, 22, 26
 _LINK, _ADDRESS, _ROUTE, _HOP = struct.Struct("=BxHiII"), struct.Struct("=BBBBi"), struct.Struct("=8BI"), struct.Struct(
     "=HBBi")
 _FIB_MATCH = 0x2000
-_TABLES = (253, 254)  # default and main
+_TABLES = (253, 254)  # default and main; those of rules and VRFs may be for guests' NICs alone
 _UNICAST = 1
 # linux/if_link.h, linux/if_addr.h, the attributes of linux/rtnetlink.h
 _IFNAME, _LOWER, _MASTER, _LINKINFO, _ELSEWHERE, _KIND = 3, 5, 10, 18, 37, 1
