@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 import pytest
+from ansible_collections.netmap.ptnet.plugins.module_utils.vm_identity import identity
 
 TOP = pathlib.Path(__file__).parents[3]
 STUB = """#!%s
@@ -35,7 +36,7 @@ NETMAP_INFO = STUB + """
 print(json.dumps({"changed": False, "kernel_release": "6.1", "vms": [], "ptnet_interfaces": []}))
 """
 CONNECTION = """
-import os
+import json, os
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.connection.local import Connection as Local
 DOCUMENTATION = '''
@@ -52,10 +53,16 @@ options:
 '''
 class Connection(Local):
     transport = "netmap.ptnet.fading"
-    def exec_command(self, *args, **kwargs):
-        if os.path.exists(os.path.join(%r, self._play_context.remote_addr + ".gone")):
+    def exec_command(self, cmd, *args, **kwargs):
+        top, name = %r, self._play_context.remote_addr
+        with open(os.path.join(top, "commands"), "a") as log:
+            log.write(name + "\\n")
+        if os.path.exists(os.path.join(top, name + ".gone")):
             raise AnsibleConnectionFailure("no route")
-        return super().exec_command(*args, **kwargs)
+        if "product_$1" in cmd:
+            with open(os.path.join(top, "machines.json")) as machines:
+                return 0, ("uuid=" + json.load(machines)[name]).encode(), b""
+        return super().exec_command(cmd, *args, **kwargs)
 """
 INVENTORY = {
     "netmap_hosts": {
@@ -77,6 +84,12 @@ INVENTORY = {
 }
 
 
+# Which machine each guest is in.
+MACHINES = {guest: identity("", host, machine).uuid() for guest, host, machine in (
+    ("vm1", "hv1.example.org", "vm1"), ("vm2", "hv1.example.org", "vm2"), ("vm3", "hv2.example.org", "vm1"),
+    ("dead", "hv1.example.org", "dead"))}
+
+
 @pytest.fixture
 def check(tmp_path):
     """Run the role; returns its status, its output, its results, and what was asked of pkt_gen."""
@@ -91,14 +104,15 @@ def check(tmp_path):
     (collection / "plugins/connection/fading.py").write_text(CONNECTION % str(tmp_path))
     (tmp_path / "dead.gone").touch()
 
-    def run(inventory, **environment):
+    def run(inventory, machines=None, **environment):
+        (tmp_path / "machines.json").write_text(json.dumps({**MACHINES, **(machines or {})}))
         (tmp_path / "hosts.json").write_text(json.dumps(inventory))
         (tmp_path / "play.yml").write_text(json.dumps([{
-            "hosts": "netmap_hosts", "gather_facts": False, "roles": ["netmap.ptnet.check"],
+            "hosts": "netmap_hosts", "gather_facts": False, "roles": ["netmap.ptnet.check"], "tags": ["check"],
             "vars": {"check_report_folder": str(tmp_path / "report")}}]))
         done = subprocess.run(
             [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), "-i", str(tmp_path / "hosts.json"),
-             str(tmp_path / "play.yml")], cwd=tmp_path, capture_output=True, text=True, check=False,
+             str(tmp_path / "play.yml"), "--tags", "check"], cwd=tmp_path, capture_output=True, text=True, check=False,
             env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path), "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
                  "ANSIBLE_HOME": str(tmp_path / "home"), "ANSIBLE_NOCOLOR": "1", **environment})
         log = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()] \
@@ -132,6 +146,26 @@ def test_who_is_lost_costs_its_own_cases_and_all_others_are_proven(check):
     assert ["stop", "vale1-vm1-vm1-to-vm2"] in log
     started = [job for what, job in log if what == "start"]
     assert sorted(started) == sorted(job for what, job in log if what in ("collect", "stop"))
+
+
+def test_nothing_is_run_in_another_machine_than_the_one_that_is_meant(check, tmp_path):
+    """As where a shared connection leads into the guest of another lab."""
+    other = identity("another lab", "hv1.example.org", "vm2").uuid()
+    inventory = json.loads(json.dumps(INVENTORY))
+    # Nor by cases that were given.
+    case = {"name": "given", "title": "given", "sender": "hv2.example.org", "receiver": "vm2", "path": [],
+            "lossless": False, "baseline": None, "native": False,
+            **{side: [{"port": "vale9:x", "function": way}] for side, way in (("send", "tx"), ("receive", "rx"))}}
+    inventory["netmap_hosts"]["hosts"]["hv2.example.org"]["check_cases"] = [case]
+    done, report, log = check(inventory, {"vm2": other})
+    assert report, done.stdout + done.stderr
+    failed = {case["title"]: case["reason"] for case in report["cases"] if not case["ok"]}
+    for title in ("hv1.example.org → vale1 → vm2", "vm2 → vale1 → hv1.example.org", "given"):
+        assert failed[title].startswith("vm2 does not answer: another machine (uuid %s) answers, and hv1" % other)
+    assert "vm1 → vale1 → hv1.example.org" in [case["title"] for case in report["cases"] if case["ok"]]
+    # It was asked who it is, and that was all.
+    assert (tmp_path / "commands").read_text().splitlines().count("vm2") == 1
+    assert "given" not in [job for _what, job in log]
 
 
 def test_two_hosts_are_compared_with_one(check):
