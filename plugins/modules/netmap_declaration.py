@@ -15,15 +15,18 @@ author: netmap.ptnet contributors (@netmap-ptnet)
 description:
   - Reads the variables C(netmap_nics), C(netmap_parameters), C(ports_switches), C(ports_pipe_parents),
     C(ports_processes), C(vms_machines), and those that give VMs their defaults and consent, and tells all that
-    contradicts itself at once, with both places.
-  - A name, number or option that cannot be; a name, port, end of a pipe, MAC address, forward or interface that is
-    used twice; a machine that opens what is on a switch; a pipe whose parent nobody declares; a port that shares its
-    memory with others without C(trust=shared); two ends of pipes that miss each other; more ports than there are PCI
-    slots, more than netmap's pools can have.
+    contradicts itself at once, with both places. What C(ports_state=absent) and C(vms_state=absent) take away is left
+    out, as is a machine with C(state=absent).
+  - A name, number or option that cannot be; a name, port, end of a pipe, MAC address, forward, interface or disk that
+    is used twice, a disk that all its users have with C(read_only) excepted; a machine that opens what is on a switch;
+    a pipe whose parent nobody declares; a port that shares its memory with others without C(trust=shared); two ends of
+    pipes that miss each other; more ports than there are PCI slots, more than netmap's pools can have;
+    C(netmap_parameters) that leave no room for the pipes of a parent.
   - An end of a pipe whose other end no machine has is no contradiction, a program of the host has it, such as that of
     the role P(netmap.ptnet.check#role). Those are listed in RV(lone_ends). It is one where two machines have an end
     each that would meet if both had one number.
-  - With O(facts) also memory beyond the host's, interfaces that are not there, and the NIC of the management.
+  - With O(facts) also memory beyond the host's, interfaces that are not there, names of new ones that others have, and
+    the NIC of the management.
   - Runs on the controller and makes no connection. The roles P(netmap.ptnet.netmap#role), P(netmap.ptnet.ports#role)
     and P(netmap.ptnet.vms#role) begin with it, and the playbook C(netmap.ptnet.validate) does nothing else.
 options:

@@ -33,8 +33,11 @@ SWITCH = {
 VARIABLES = {
     "netmap_nics": list, "netmap_parameters": dict, "ports_switches": list, "ports_pipe_parents": list,
     "ports_processes": list, "ports_allow_management": bool, "vms_machines": list, "vms_hypervisor": str,
-    "vms_allow_management": bool, "vms_fleet": str,
+    "vms_allow_management": bool, "vms_fleet": str, "vms_state": str, "ports_state": str,
 }
+# What is not to be there cannot contradict anything.
+_ABSENT = {"ports_switches": "ports_state", "ports_pipe_parents": "ports_state", "ports_processes": "ports_state",
+           "vms_machines": "vms_state"}
 FORM = "form"
 
 # A VM or a port process (``kind``): ``options`` as given and completed by the spec, ``whole`` with all that is derived.
@@ -71,6 +74,7 @@ class Host:
     :ivar machines: VMs and port processes that shall be there (list of Machine)
     :ivar opened: their ports (list of Opened)
     :ivar addresses: MAC addresses (list of Named: the address, and whether it was given)
+    :ivar disks: of all VMs (list of Named: the path, and the options)
     :ivar forwards: of all VMs (list of pairs of Place and dict)
     :ivar switches: (list of Named)
     :ivar attached: interfaces on switches (list of Attached)
@@ -86,7 +90,7 @@ class Host:
 
     def __init__(self, declared, name="", facts=None, complete=True):
         self.known, self.complete, self.unreadable = facts or Known(), complete, []
-        self.machines, self.opened, self.addresses, self.forwards = [], [], [], []
+        self.machines, self.opened, self.addresses, self.disks, self.forwards = [], [], [], [], []
         self.switches, self.attached, self.parents, self.nics, self.parameters = [], [], [], [], {}
         self.allow_management = self._flag("ports_allow_management", declared)
         # What the roles give to VMs and port processes that do not say it themselves.
@@ -98,7 +102,8 @@ class Host:
         for variable, read in (("netmap_parameters", self._parameter), ("netmap_nics", self._nic),
                                ("ports_switches", self._switch), ("ports_pipe_parents", self._parent),
                                ("ports_processes", self._process), ("vms_machines", self._vm)):
-            for key, item in self._items(variable, declared.get(variable)):
+            absent = declared.get(_ABSENT.get(variable)) == "absent"
+            for key, item in () if absent else self._items(variable, declared.get(variable)):
                 read(Place("%s[%s]" % (variable, key), names.shown(item)), key, item)
 
     def _items(self, variable, value):
@@ -173,6 +178,8 @@ class Host:
             for name, properties in (read or {}).items():
                 inner = Place(inner.path, "%s %s on %s" % (_KINDS[properties["kind"]], name, options["name"]))
                 self.attached.append(Attached(inner, options["name"], name, dict(one, **properties)))
+                if "mac" in properties:
+                    self.addresses.append(Named(inner, properties["mac"], bool(one["mac"])))
 
     def _parent(self, place, _index, item):
         place, options = self._options(place, PARENT, item, "parent")
@@ -208,6 +215,10 @@ class Host:
             return
         self.addresses += [Named(inner, port["mac"], bool(given["mac"]))
                            for (inner, _ifname), port, given in zip(readable, whole["ports"], ports)]
+        # Plain file names of two VMs of one name are one folder's, and then the name is what is wrong.
+        if all(one.name != machine.name for one in self.machines[:-1]):
+            self.disks += [Named(place.inside(".disks[%d]" % index, "disk %s" % disk["path"]), disk["path"], disk)
+                           for index, disk in enumerate(whole.get("disks", ()))]
         management = whole.get("management")
         if management:
             self.addresses.append(Named(place.inside(".management", "management"), management["mac"],

@@ -46,6 +46,17 @@ def _addresses(host):
                 remedy="leave mac out to have a stable one derived")
 
 
+def _disks(host):
+    """Two that write to one disk destroy what is on it; QEMU's own lock ends the second one when it starts."""
+    first = {}
+    for one in host.disks:
+        other = first.setdefault(one.name, one)
+        if other is not one and not (one.options["read_only"] and other.options["read_only"]):
+            yield [one.place, other.place], PtnetError(
+                "the disk %s is used twice" % one.name, expected="one user, or read_only with each of them",
+                remedy="give each its own disk with this one, unchanged by all, as its backing")
+
+
 def _forwards(host):
     forwards = [forward for _place, forward in host.forwards]
     for first, again in definition.clashing(forwards):
@@ -65,4 +76,4 @@ def _interfaces(host):
 
 
 RULES = (Rule("name_twice", _names), Rule("port_twice", _ports), Rule("address_twice", _addresses),
-         Rule("forward_twice", _forwards), Rule("interface_twice", _interfaces))
+         Rule("disk_shared", _disks), Rule("forward_twice", _forwards), Rule("interface_twice", _interfaces))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ..errors import PtnetError
+from ..kernel.management import PAIRS
 from ..netmap import guard, names, opening, port_options
 from .contradiction import Place, Rule
 
@@ -86,6 +87,21 @@ def _missing(host):
                                              expected="one of the host's, or one that is declared")
 
 
+def _taken(host):
+    """What is to be made has a name that no other interface of the host has."""
+    drivers = host.known.interfaces or {}
+    pairs = [(one.place, name) for one in host.attached if one.options["kind"] == port_options.VETH
+             for name in (one.name, one.options["peer"]) if drivers.get(name) not in PAIRS]
+    own = [(one.place, one.name) for one in host.parents]
+    own += [(one.place, one.name) for one in host.attached if one.options["kind"] == port_options.PERSISTENT]
+    # One of netmap's own, which has no driver, is what an earlier run made, or the module tells whose it is.
+    for place, name in pairs + own:
+        if drivers.get(name):
+            yield [place, _of_host(name)], PtnetError(
+                "%s cannot be made" % name, found="an interface of the host with the driver %s" % drivers[name],
+                expected="a name that no interface of the host has")
+
+
 def _management(host):
     """The connection that Ansible came in by. What is on its switch already stays there, such as the host's leg."""
     users = [(one.place, one.name, host.allow_management, "ports_allow_management") for one in host.attached
@@ -101,4 +117,5 @@ def _management(host):
 
 
 RULES = (Rule("attached", _attached), Rule("memory_undeclared", _memories), Rule("pipe_unmatched", _pipes),
-         Rule("interface_missing", _missing), Rule("management", _management))
+         Rule("interface_missing", _missing), Rule("interface_taken", _taken),
+         Rule("management", _management))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ..errors import PtnetError
-from ..netmap import sizing
+from ..netmap import names, parameters, sizing
 from ..qemu.distribution import Distribution
 from ..qemu.fork import Fork
 from .contradiction import Place, Rule
@@ -56,6 +56,24 @@ def _pools(host):
             ("netmap_nics", len(host.nics)), ("vms_machines and ports_processes", len(host.machines))) if count], error
 
 
+def _pipes(host):
+    """netmap_pipe refuses a parent that the parameters of private regions, as the user sets them, are too small for."""
+    for one in host.parents:
+        used = {port.port.pipe for port in host.opened
+                if isinstance(port.port, names.PipeEnd) and port.port.parent == one.name}
+        pipes = max(one.options["pipes"], len(used))
+        try:
+            wanted = parameters.raise_for_pipes(host.parameters, **dict(
+                {key: one.options[key] for key in (*sizing.PORT, "extra_buffers")}, pipes=pipes))
+        except PtnetError:
+            continue  # more than any value allows is told of the pools
+        for name in sorted(set(wanted) & set(host.parameters)):
+            yield [Place("netmap_parameters[%s]" % name, "value %d" % host.parameters[name]), one.place], PtnetError(
+                "%d pipes do not fit on the parent %s" % (pipes, one.name), found="%s of %d" % (
+                    name, host.parameters[name]), expected="%d or more" % wanted[name],
+                remedy="leave %s out, and it is sized" % name)
+
+
 def _memory(host):
     if host.known.memory is None:
         return
@@ -74,4 +92,4 @@ def _memory(host):
             expected="at most %d MiB" % host.known.memory, remedy="lower the memory of machines, or move some of them")
 
 
-RULES = (Rule("slots", _slots), Rule("pools", _pools), Rule("memory", _memory))
+RULES = (Rule("slots", _slots), Rule("pools", _pools), Rule("pipes_room", _pipes), Rule("memory", _memory))

@@ -72,7 +72,8 @@ class _Sizing:
 def size(machines=(), switches=(), parents=(), nics=(), given=None):
     """What netmap needs on one host (dict): ``parameters``, ``reasons``, ``too_small``, ``memory``.
 
-    :param machines: VMs with ``name``, ``memory`` in MiB, ``ports`` with ``port`` each (list of dict)
+    :param machines: VMs with ``name``, ``memory`` in MiB, ``ports`` with ``port`` each; of those with the ``state``
+        ``absent`` nothing is needed (list of dict)
     :param switches: switches with ``name``, ``interfaces`` with the options of ports in ``vale_port`` (list of dict)
     :param parents: parents of pipes, the options of ``netmap_pipe`` (list of dict)
     :param nics: rings, slots and MTU of interfaces that netmap opens, where they are not NIC (list of dict)
@@ -82,6 +83,7 @@ def size(machines=(), switches=(), parents=(), nics=(), given=None):
     :raises PtnetError: a bad name or number, or more than the allocator can have, with the way out
     """
     sizing = _Sizing(given)
+    machines = [one for one in machines or () if one.get("state") != "absent"]
     nics = dict(map(_nic, nics or ()))
     mtu, used, wanted = {}, set(), _parents(parents)
     ephemeral, persistent = [], {}

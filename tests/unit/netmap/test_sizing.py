@@ -24,6 +24,11 @@ def test_nothing_declared_needs_nothing():
                       "memory": {"global": 0, "private": {}, "machines": 0, "total": 0}}
 
 
+def test_what_is_not_to_be_there_needs_nothing():
+    assert size([machine("vale1:10", "netmap:p0{1", memory=384, state="absent")]) == size()
+    assert size([machine("vale1:10", state="stopped")]) == size([machine("vale1:10")]) != size()
+
+
 def test_a_few_ports_need_the_defaults():
     switch = {"name": "vale1", "interfaces": [{"name": "eth1"}]}
     result = size([machine("vale1:10", "netmap:p0{1", memory=384)], [switch], [{"name": "p0", "pipes": 5}])
