@@ -385,7 +385,8 @@ def hung(lab, report=None):
     except OSError:
         return ""
     if failure.get("unreachable") or failure.get("action", "").endswith(("wait_for_connection", "reboot")):
-        return "%s did not answer (%s)" % (failure.get("host"), failure.get("task"))
+        gone = ["the emulator of %s ended, its last words: %s" % one for one in machine.ended(cache(), lab).items()]
+        return "; ".join(["%s did not answer (%s)" % (failure.get("host"), failure.get("task")), *gone])
     if report and failure.get("task", "").startswith(CHECK):
         with contextlib.suppress(OSError), open(os.path.join(report, "results.json"), encoding="utf-8") as stream:
             reasons = [case.get("error") or "" for case in json.load(stream)["cases"]]

@@ -29,6 +29,7 @@ from .image import identity
 APPEND = ("root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off audit=0 quiet systemd.show_status=0 "
           "tsc=nowatchdog")
 SNAPSHOT_COMMAND_TIMEOUT = 60
+LOG = "emulator.log"
 SOCKET_MAX = 107  # bytes of the path of a Unix socket, unix(7)
 HOST_MAX = 64  # HOST_NAME_MAX of Linux
 _LAB = re.compile(r"[a-z0-9][a-z0-9-]{0,31}\Z")
@@ -87,6 +88,20 @@ def _folders(top):
         else:
             found |= {os.path.join(path, name) for name in os.listdir(path)}
     return found
+
+
+def ended(cache, lab):
+    """The machines of a lab whose emulators ended by themselves, with what these said last (dict of str).
+
+    :param cache: (path)
+    :param lab: its name (str)
+    """
+    top = os.path.join(os.path.realpath(cache), "machines")
+    running = processes.machines()
+    return {os.path.basename(folder): (tail(os.path.join(folder, LOG), 1) or ["nothing"])[0]
+            for folder in sorted(_folders(top))
+            if folder.startswith(os.path.join(top, lab) + "/") and folder not in running
+            and os.path.exists(os.path.join(folder, "machine.json"))}
 
 
 class Machine:
@@ -253,6 +268,8 @@ def vector(params, accel, folder, port, memory, share, ends=()):
             params["memory"], memory, "on" if share else "off"),
         "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
         "-serial", "file:%s" % os.path.join(folder, "console.log"),
+        # The emulator's last words; without a kind of message to log, what it says on its way out goes to /dev/null.
+        "-D", os.path.join(folder, LOG), "-d", "unimp",
         "-qmp", "unix:%s,server=on,wait=off" % os.path.join(folder, processes.SOCKET),
         "-kernel", params["kernel"], "-initrd", params["initrd"], "-append", APPEND,
         "-drive", "file=%s,if=virtio,format=qcow2" % os.path.join(folder, "overlay.qcow2"),

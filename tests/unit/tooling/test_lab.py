@@ -294,6 +294,21 @@ def test_only_a_machine_that_does_not_answer_counts_as_a_hang(lab, failure, told
     assert bool(said) is bool(told)
 
 
+def test_an_emulator_that_ended_is_told_with_its_last_words(lab):
+    path = pathlib.Path(lab.failure_file("lab"))
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"host": "vm1", "task": "Ping", "unreachable": True}))
+    for name, log in (("one/hv1", "a\nassertion failed"), ("lab/hv1", "begin\nassertion failed"), ("lab/hv2", None)):
+        folder = pathlib.Path(lab.cache(), "machines", name)
+        folder.mkdir(parents=True)
+        (folder / "machine.json").write_text("{}")
+        if log:
+            (folder / "emulator.log").write_text(log)
+    assert lab.hung("lab").split("; ") == [
+        "vm1 did not answer (Ping)", "the emulator of hv1 ended, its last words: assertion failed",
+        "the emulator of hv2 ended, its last words: nothing"]
+
+
 @pytest.mark.parametrize(("task", "error", "told"), [
     ("check: Fail where a receiver saw nothing", "vm1 does not answer: Connection closed", "vm1 does not answer"),
     ("check: Fail where a receiver saw nothing", "no packet came", ""),
