@@ -12,7 +12,7 @@ from ..bundle import bundle
 from ..netmap import lock
 from ..places import PORT_PROCESS as PATH
 from ..places import RUN
-from .program import SOURCES
+from .entry import SOURCES
 
 GROUP = "netmap"  # owns /dev/netmap and may hold the lock
 LOCK_FILE = "/etc/tmpfiles.d/netmap-ptnet.conf"

@@ -21,6 +21,12 @@ from ..kernel.platform import platform
 from ..netmap import opening
 from ..netmap.device import Device
 
+# This file and all that it imports on Linux, below module_utils.
+SOURCES = ("command", "errors", "files", "kernel.linux.ethtool", "kernel.linux.platform", "kernel.platform",
+           "kernel.unix", "mac", "netmap.abi", "netmap.changes", "netmap.device", "netmap.forbidden",
+           "netmap.libnetmap", "netmap.lock", "netmap.names", "netmap.opened", "netmap.opening", "places",
+           "ptnet.complaints", "ptnet.devices", "ptnet.entry", "ptnet.layout", "ptnet.loop", "ptnet.memory",
+           "ptnet.pci", "ptnet.port_options", "ptnet.program", "ptnet.protocol", "ptnet.registers", "ptnet.server")
 MAY_OPEN = "may-open"
 
 

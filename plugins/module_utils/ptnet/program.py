@@ -26,12 +26,6 @@ from . import layout, port_options
 from .devices import MemoryDevice, PortDevice
 from .server import Server
 
-# This file and all that it imports on Linux, below module_utils.
-SOURCES = ("command", "errors", "files", "kernel.linux.ethtool", "kernel.linux.platform", "kernel.platform",
-           "kernel.unix", "mac", "netmap.abi", "netmap.changes", "netmap.device", "netmap.forbidden",
-           "netmap.libnetmap", "netmap.lock", "netmap.names", "netmap.opened", "netmap.opening", "places",
-           "ptnet.complaints", "ptnet.devices", "ptnet.entry", "ptnet.layout", "ptnet.loop", "ptnet.memory",
-           "ptnet.pci", "ptnet.port_options", "ptnet.program", "ptnet.protocol", "ptnet.registers", "ptnet.server")
 _TICK = 0.25  # seconds; how often it is looked whether a port that polls has become quiet
 _CONTROL_MAX = 4096
 

@@ -17,9 +17,9 @@ from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetEr
 from ansible_collections.netmap.ptnet.plugins.module_utils.netmap import opening
 from ansible_collections.netmap.ptnet.plugins.module_utils.ptnet import (
     archive,
+    entry,
     layout,
     port_options,
-    program,
     protocol,
     unit,
 )
@@ -163,7 +163,7 @@ def test_the_archive_holds_exactly_what_it_imports():
     # Made for another system, or for what this process never asks.
     elsewhere = {"kernel.freebsd.platform", "kernel.linux.drivers", "kernel.linux.links", "kernel.linux.reading",
                  "kernel.linux.management", "kernel.linux.service"}
-    assert bundled.imports("ptnet.entry", elsewhere) == set(program.SOURCES)
+    assert bundled.imports("ptnet.entry", elsewhere) == set(entry.SOURCES)
 
 
 def test_the_archive_runs_alone(tmp_path):
