@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(not emulated.nightly(), reason="takes an hour: N
 
 LIVES = int(os.environ.get("LIVES") or 20)
 FREE = 1.0  # seconds
+SLOTS = 512  # of a ring of the pipe, as playbooks/vars/lab.yml declares its parent
 
 
 @pytest.fixture(scope="module", params=["distribution", "fork"])
@@ -53,7 +54,8 @@ def test_each_life_ends_with_free_ports_and_the_next_one_carries(lab):
     assert len(lives) == LIVES
     assert [life for life in lives if "wrong" in life or life["kernel"] or freed(life) > FREE] == []
     for life in lives:
-        # A pipe loses nothing; the guest's own stack may have said something before the port was ours.
-        assert 20000 <= life["carried"]["pipe out"] <= 20000 + STRAYS, life
+        # A pipe loses nothing; the guest's own stack may have said something before the port was ours, and what was
+        # under way when the guest died is still in the ring.
+        assert 20000 <= life["carried"]["pipe out"] <= 20000 + STRAYS + SLOTS, life
         assert life["carried"]["pipe in"] == 20000, life
         assert min(life["carried"].values()) >= 1000, life
