@@ -1,9 +1,11 @@
 # Copyright (c) netmap.ptnet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``make test``: every stage one after the other, then what each came to. Usage: tests/run.py [STAGE ...]
+"""``make test``: every stage, then what each came to. Usage: tests/run.py [STAGE ...]
 
-A stage that fails stops no other one. Exit status: 0 none failed, 1 some did, 2 bad input, 130 interrupted.
+Those that are named run one after the other. Without names, the ones that need no more than a processor, or a machine
+that nobody else has, run beside molecule's scenarios, which mostly wait for emulated machines. A stage that fails stops
+no other one. Exit status: 0 none failed, 1 some did, 2 bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 import threading
 import time
 
+import beside
 import lab
 import sanity
 from ansible_collections.netmap.ptnet.plugins.module_utils.errors import PtnetError
@@ -301,6 +304,7 @@ def figures(program, *arguments, **made):
 STAGES = {"lint": lint, "sanity": sanity_tests, "unit": unit, "mutation": mutation, "other-core": other_core,
           "molecule": molecule, "fleet": fleet, "machine": machine, "double": double, "fork": nightly(fork),
           "upstream": nightly(upstream)}
+BESIDE = ("lint", "sanity", "unit", "mutation", "other-core", "machine", "double")
 # What is asked for by name is run.
 ON_REQUEST = {"fork": fork, "upstream": upstream, "benchmark": benchmark, "rates": rates}
 
@@ -316,8 +320,30 @@ def main(wanted):
     lab.word("NIGHTLY", "yes", "no")
     os.environ["VENV"] = sys.prefix
     os.environ.setdefault(lab.RUN_MARK, lab.run_mark("tests"))
+    others = [] if wanted else [name for name in STAGES if name in BESIDE]
+    side = beside.Beside(others, os.path.join(lab.ROOT, "tests/run.py")) if others else None
+    try:
+        rows = perform([name for name in wanted or STAGES if name not in others], stages)
+        rows += side.wait() if side else []
+    except KeyboardInterrupt:
+        if side:
+            lab.end_marked(side.mark)
+        raise
+    if beside.tell(rows):
+        return 0
+    rows.sort(key=lambda row: list(stages).index(row[0]))
+    say("\n%-12s  %-8s  %10s" % ("stage", "result", "time"))
+    for name, outcome, seconds, note in rows:
+        say(("%-12s  %-8s  %3d min %2d s  %s" % (name, outcome, *divmod(int(seconds), 60), note)).rstrip())
+    count = [sum(row[1] == outcome for row in rows) for outcome in ("passed", "failed", "skipped")]
+    say("%d passed, %d failed, %d skipped" % tuple(count))
+    return 1 if count[1] else 0
+
+
+def perform(names, stages):
+    """Run stages one after the other. Returns rows of name, outcome, seconds and note (list of tuple)."""
     rows = []
-    for name in wanted or STAGES:
+    for name in names:
         say("\n=== %s %s" % (name, "=" * (70 - len(name))))
         begin = time.monotonic()
         try:
@@ -326,12 +352,7 @@ def main(wanted):
             outcome, note = "failed", getattr(error, "message", None) or str(error)
         rows.append((name, outcome, time.monotonic() - begin, note))
         say("=== %s %s after %d min %d s" % (name, outcome, *divmod(int(rows[-1][2]), 60)))
-    say("\n%-12s  %-8s  %10s" % ("stage", "result", "time"))
-    for name, outcome, seconds, note in rows:
-        say(("%-12s  %-8s  %3d min %2d s  %s" % (name, outcome, *divmod(int(seconds), 60), note)).rstrip())
-    count = [sum(row[1] == outcome for row in rows) for outcome in ("passed", "failed", "skipped")]
-    say("%d passed, %d failed, %d skipped" % tuple(count))
-    return 1 if count[1] else 0
+    return rows
 
 
 if __name__ == "__main__":

@@ -48,6 +48,40 @@ def test_a_stage_that_cannot_start_has_failed(run, monkeypatch, capsys):
     assert "/no/such/program" in capsys.readouterr().out
 
 
+class Side:
+    """Stages beside the others that came to this."""
+
+    def __init__(self, names, program):
+        self.names = names
+        assert pathlib.Path(program) == TESTS / "run.py"
+
+    def wait(self):
+        return [[name, "failed", 7, "beside"] for name in self.names]
+
+
+def test_what_ran_beside_counts_in_its_place(run, monkeypatch, capsys):
+    monkeypatch.setattr(run.beside, "Beside", Side)
+    monkeypatch.setattr(run, "STAGES", {"lint": lambda: pytest.fail("twice"), "molecule": lambda: ("passed", "")})
+    assert run.main([]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[-3:-1]] == [["lint", "failed"], ["molecule", "passed"]]
+    assert lines[-3].endswith("beside")
+
+
+@pytest.mark.parametrize(("text", "rows", "told"), [
+    ("print('=== a passed after 0 min 0 s'); beside.tell([['a', 'passed', 1.5, ''], ['b', 'failed', 2, 'x']])",
+     [["a", "passed", 1.5, ""], ["b", "failed", 2, "x"]], True),
+    ("raise SystemExit(3)", [["a", "failed", 0, "its process ended with 3"], ["b", "failed", 0,
+                                                                           "its process ended with 3"]], False),
+])
+def test_stages_beside_the_others(run, monkeypatch, tmp_path, capsys, text, rows, told):
+    program = tmp_path / "run.py"
+    program.write_text("import sys; sys.path.insert(0, %r)\nimport beside\n%s\n" % (str(TESTS), text))
+    assert run.beside.Beside(["a", "b"], str(program)).wait() == rows
+    assert not run.beside.tell(rows)
+    assert ("(beside) === a passed" in capsys.readouterr().out) is told
+
+
 def test_an_unknown_stage_is_refused(run):
     with pytest.raises(run.PtnetError, match="lint"):
         run.main(["lynt"])
@@ -134,6 +168,7 @@ def test_what_needs_the_real_netmap_is_left_out_on_doubles(run, monkeypatch):
 
 def test_long_forms_are_run_at_night_and_when_they_are_asked_for(run, monkeypatch, capsys):
     ran = []
+    monkeypatch.setattr(run, "BESIDE", ())
     for table in (run.STAGES, run.ON_REQUEST):
         for name in table:
             monkeypatch.setitem(table, name, lambda name=name: (ran.append(name), ("passed", ""))[1])
