@@ -210,7 +210,7 @@ def scenario(name, lab_name, given, keep):
         bound = threading.Timer(MOLECULE_BOUND, end)
         bound.start()
         try:
-            starts, missing = follow(process.stdout)
+            starts, missing, silent = follow(process.stdout)
             status = process.wait()
         finally:
             bound.cancel()
@@ -219,7 +219,7 @@ def scenario(name, lab_name, given, keep):
     if status < 0:
         return "molecule was ended by signal %d, as make lab-down does" % -status, "", {}
     if status:
-        return "molecule ended with %d" % status, lab.hung(lab_name, report), {}
+        return "molecule ended with %d" % status, lab.hung(lab_name, report) or silent, {}
     if missing:
         return "molecule left out " + ", ".join(missing), "", {}
     return "", "", starts
@@ -228,10 +228,10 @@ def scenario(name, lab_name, given, keep):
 def follow(stream):
     """Print what molecule says.
 
-    :returns: the module starts of its second converge (dict of host: int), and the steps without a playbook, which
-        molecule takes for done (list of str)
+    :returns: the module starts of its second converge (dict of host: int), the steps without a playbook, which molecule
+        takes for done (list of str), and whether machines were silent while tests looked at them (str, empty for no)
     """
-    step, starts, missing = "", {}, []
+    step, starts, missing, silent = "", {}, [], ""
     for line in stream:
         sys.stdout.write(line)
         sys.stdout.flush()
@@ -244,7 +244,9 @@ def follow(stream):
             starts[count[1]] = int(count[2])
         if "Executed: Missing playbook" in plain and plain.startswith("WARNING"):
             missing.append(step)
-    return starts, missing
+        if step == "verify" and ("during banner exchange" in plain or "UNREACHABLE!" in plain):
+            silent = "a machine did not answer (verify)"
+    return starts, missing, silent
 
 
 def upstream():

@@ -92,14 +92,22 @@ def test_only_the_second_converge_is_counted(run, text):
     rows = "  hv1  ok=9  changed=%d  failed=0  unreachable=0  module_starts=%d\n"
     stream = io.StringIO(text % "converge" + rows % (3, 11) + text % "idempotence" + "\x1b[32m" + rows % (0, 6)
                          + text % "side_effect" + rows % (0, 20))
-    assert run.follow(stream) == ({"hv1": 6}, [])
+    assert run.follow(stream) == ({"hv1": 6}, [], "")
 
 
 def test_a_step_without_a_playbook_is_noticed(run):
     stream = io.StringIO("INFO     default ➜ side_effect: Executing\n"
                          "WARNING  default ➜ side_effect: Executed: Missing playbook (Remove it to suppress)\n"
                          "default ➜ side_effect: Executed: Missing playbook (Remove it to suppress)\n")
-    assert run.follow(stream) == ({}, ["side_effect"])
+    assert run.follow(stream) == ({}, ["side_effect"], "")
+
+
+@pytest.mark.parametrize(("step", "line", "silent"), [
+    ("verify", "E  ... Connection timed out during banner exchange", "a machine did not answer (verify)"),
+    ("verify", "hv1 | UNREACHABLE! => ", "a machine did not answer (verify)"),
+    ("verify", "E  AssertionError: assert 1 == 2", ""), ("side_effect", "hv1 | UNREACHABLE! => ", "")])
+def test_a_machine_that_is_silent_while_it_is_tested_counts_as_a_hang(run, step, line, silent):
+    assert run.follow(io.StringIO("INFO     [default > %s] Executing\n%s\n" % (step, line)))[2] == silent
 
 
 def molecule_that(run, monkeypatch, *outcomes):
