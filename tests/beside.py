@@ -16,7 +16,7 @@ import threading
 import lab
 
 ROWS = "NETMAP_PTNET_ROWS"  # in the environment: the file that takes what the stages came to
-_END = re.compile(r"=== \S+ (passed|failed|skipped) after ")
+_END = re.compile(r"=== (\S+) (?:passed|failed|skipped) after ")
 
 
 class Beside:
@@ -40,7 +40,8 @@ class Beside:
     def _listen(self):
         for line in self._process.stdout:
             self._said.append(line)
-            if _END.match(line):
+            end = _END.match(line)
+            if end and end[1] in self._names:
                 print("(beside) " + line, end="", flush=True)
 
     def wait(self):
@@ -59,9 +60,13 @@ class Beside:
                        if name not in done]
 
 
-def tell(rows):
-    """Hand on what the stages came to, where somebody asked for it. Returns whether somebody did (bool)."""
-    path = os.environ.get(ROWS)
+def asked():
+    """Where to tell what the stages came to (path), None where nobody asked; not meant for what the stages start."""
+    return os.environ.pop(ROWS, None)
+
+
+def tell(path, rows):
+    """Hand on what the stages came to. Returns whether somebody asked for it (bool)."""
     if path:
         with open(path, "w", encoding="utf-8") as stream:
             json.dump(rows, stream)

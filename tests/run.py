@@ -312,6 +312,7 @@ ON_REQUEST = {"fork": fork, "upstream": upstream, "benchmark": benchmark, "rates
 
 
 def main(wanted):
+    asked = beside.asked()
     stages = dict(STAGES, **(ON_REQUEST if wanted else {}))
     unknown = [name for name in wanted if name not in stages]
     if unknown:
@@ -331,7 +332,7 @@ def main(wanted):
         if side:
             lab.end_marked(side.mark)
         raise
-    if beside.tell(rows):
+    if beside.tell(asked, rows):
         return 0
     rows.sort(key=lambda row: list(stages).index(row[0]))
     say("\n%-12s  %-8s  %10s" % ("stage", "result", "time"))

@@ -101,7 +101,8 @@ links:
   - {type: pipe, endpoints: ["fw:wan", server], trust: shared}
 """
 
-HOSTS, GUESTS = "netmap_hosts", "netmap_guests"
+HOSTS = "netmap_hosts"
+GUESTS = "netmap_guests"
 _WAY = ("-J {% set host = hostvars[guest_host] %}"
         "{% if host.ansible_user is defined %}{{ host.ansible_user }}@{% endif %}"
         "{{ host.ansible_host | default(guest_host) }}:{{ host.ansible_port | default(22) }}")

@@ -69,7 +69,7 @@ def test_what_ran_beside_counts_in_its_place(run, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(("text", "rows", "told"), [
-    ("print('=== a passed after 0 min 0 s'); beside.tell([['a', 'passed', 1.5, ''], ['b', 'failed', 2, 'x']])",
+    ("print('=== a passed after 0 min 0 s'); beside.tell(beside.asked(), [['a', 'passed', 1.5, ''], ['b', 'failed', 2, 'x']])",
      [["a", "passed", 1.5, ""], ["b", "failed", 2, "x"]], True),
     ("raise SystemExit(3)", [["a", "failed", 0, "its process ended with 3"], ["b", "failed", 0,
                                                                            "its process ended with 3"]], False),
@@ -78,8 +78,20 @@ def test_stages_beside_the_others(run, monkeypatch, tmp_path, capsys, text, rows
     program = tmp_path / "run.py"
     program.write_text("import sys; sys.path.insert(0, %r)\nimport beside\n%s\n" % (str(TESTS), text))
     assert run.beside.Beside(["a", "b"], str(program)).wait() == rows
-    assert not run.beside.tell(rows)
+    assert not run.beside.tell(run.beside.asked(), rows)
     assert ("(beside) === a passed" in capsys.readouterr().out) is told
+
+
+def test_only_who_was_asked_tells_and_nobody_below(run, monkeypatch, tmp_path, capsys):
+    path = tmp_path / "rows"
+    monkeypatch.setenv(run.beside.ROWS, str(path))
+    monkeypatch.setattr(run, "STAGES", {"unit": lambda: ("passed", str(run.beside.ROWS in run.os.environ))})
+    monkeypatch.setattr(run, "BESIDE", ())
+    assert run.main(["unit"]) == 0
+    assert run.json.loads(path.read_text())[0][3] == "False"
+    assert "1 passed" not in capsys.readouterr().out
+    assert run.main(["unit"]) == 0
+    assert "1 passed" in capsys.readouterr().out
 
 
 def test_an_unknown_stage_is_refused(run):
