@@ -22,6 +22,7 @@ def run(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("VENV", sys.prefix)
     monkeypatch.delenv("KEEP", raising=False)
+    monkeypatch.delenv("NETMAP_PTNET_ROWS", raising=False)
     specification = importlib.util.spec_from_file_location("run_of_tests", TESTS / "run.py")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
@@ -69,7 +70,8 @@ def test_what_ran_beside_counts_in_its_place(run, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(("text", "rows", "told"), [
-    ("print('=== a passed after 0 min 0 s'); beside.tell(beside.asked(), [['a', 'passed', 1.5, ''], ['b', 'failed', 2, 'x']])",
+    ("print('=== a passed after 0 min 0 s')\n"
+     "beside.tell(beside.asked(), [['a', 'passed', 1.5, ''], ['b', 'failed', 2, 'x']])",
      [["a", "passed", 1.5, ""], ["b", "failed", 2, "x"]], True),
     ("raise SystemExit(3)", [["a", "failed", 0, "its process ended with 3"], ["b", "failed", 0,
                                                                            "its process ended with 3"]], False),
