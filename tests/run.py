@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``make test``: every stage, then what each came to. Usage: tests/run.py [STAGE ...]
 
-Those that are named run one after the other. Without names, the ones that need no more than a processor, or a machine
-that nobody else has, run beside molecule's scenarios, which mostly wait for emulated machines. A stage that fails stops
-no other one. Exit status: 0 none failed, 1 some did, 2 bad input, 130 interrupted.
+Those that are named run one after the other. Without names, two of molecule's scenarios, which mostly wait for emulated
+machines, have others beside them. A stage that fails stops no other one. Exit status: 0 none failed, 1 some did, 2 bad
+input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -304,9 +304,10 @@ def figures(program, *arguments, **made):
 
 
 STAGES = {"lint": lint, "sanity": sanity_tests, "unit": unit, "mutation": mutation, "other-core": other_core,
-          "molecule": molecule, "fleet": fleet, "machine": machine, "double": double, "fork": nightly(fork),
+          "fleet": fleet, "molecule": molecule, "machine": machine, "double": double, "fork": nightly(fork),
           "upstream": nightly(upstream)}
-BESIDE = ("lint", "sanity", "unit", "mutation", "other-core", "machine", "double")
+# Two processors bear the two hosts of the fleet and a compiler's load, or two hosts: what runs beside which stage.
+BESIDE = {"fleet": ("lint", "sanity", "unit", "mutation", "other-core"), "molecule": ("machine", "double")}
 # What is asked for by name is run.
 ON_REQUEST = {"fork": fork, "upstream": upstream, "benchmark": benchmark, "rates": rates}
 
@@ -323,15 +324,7 @@ def main(wanted):
     lab.word("NIGHTLY", "yes", "no")
     os.environ["VENV"] = sys.prefix
     os.environ.setdefault(lab.RUN_MARK, lab.run_mark("tests"))
-    others = [] if wanted else [name for name in STAGES if name in BESIDE]
-    side = beside.Beside(others, os.path.join(lab.ROOT, "tests/run.py")) if others else None
-    try:
-        rows = perform([name for name in wanted or STAGES if name not in others], stages)
-        rows += side.wait() if side else []
-    except KeyboardInterrupt:
-        if side:
-            lab.end_marked(side.mark)
-        raise
+    rows = perform(wanted, stages) if wanted else perform_all()
     if beside.tell(asked, rows):
         return 0
     rows.sort(key=lambda row: list(stages).index(row[0]))
@@ -341,6 +334,21 @@ def main(wanted):
     count = [sum(row[1] == outcome for row in rows) for outcome in ("passed", "failed", "skipped")]
     say("%d passed, %d failed, %d skipped" % tuple(count))
     return 1 if count[1] else 0
+
+
+def perform_all():
+    """All stages, some beside others. Returns rows as :func:`perform`."""
+    rows = []
+    for name in [name for name in STAGES if not any(name in others for others in BESIDE.values())]:
+        side = beside.Beside(BESIDE[name], os.path.join(lab.ROOT, "tests/run.py")) if name in BESIDE else None
+        try:
+            rows += perform([name], STAGES)
+            rows += side.wait() if side else []
+        except KeyboardInterrupt:
+            if side:
+                lab.end_marked(side.mark)
+            raise
+    return rows
 
 
 def perform(names, stages):

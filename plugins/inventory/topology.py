@@ -5,17 +5,6 @@
 
 from __future__ import annotations
 
-from ansible.errors import AnsibleParserError
-from ansible.plugins.inventory import BaseInventoryPlugin
-from ansible_collections.netmap.ptnet.plugins.plugin_utils.topology_file import Unusable, read
-
-try:
-    from ansible.template import trust_as_template
-except ImportError:  # before ansible-core 2.19 all texts were templates
-
-    def trust_as_template(text):
-        return text
-
 DOCUMENTATION = r"""
 name: topology
 short_description: Hosts, switches, VMs and their links in one file
@@ -100,6 +89,11 @@ links:
   - vale1: [client, "fw:lan"]
   - {type: pipe, endpoints: ["fw:wan", server], trust: shared}
 """
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.template import trust_as_template
+from ansible_collections.netmap.ptnet.plugins.plugin_utils.topology_file import Unusable, read
 
 HOSTS = "netmap_hosts"
 GUESTS = "netmap_guests"

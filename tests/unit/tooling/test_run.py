@@ -62,10 +62,11 @@ class Side:
 
 def test_what_ran_beside_counts_in_its_place(run, monkeypatch, capsys):
     monkeypatch.setattr(run.beside, "Beside", Side)
-    monkeypatch.setattr(run, "STAGES", {"lint": lambda: pytest.fail("twice"), "molecule": lambda: ("passed", "")})
+    monkeypatch.setattr(run, "STAGES", {"lint": lambda: pytest.fail("twice"), "fleet": lambda: ("passed", "")})
+    monkeypatch.setattr(run, "BESIDE", {"fleet": ("lint",)})
     assert run.main([]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[-3:-1]] == [["lint", "failed"], ["molecule", "passed"]]
+    assert [line.split()[:2] for line in lines[-3:-1]] == [["lint", "failed"], ["fleet", "passed"]]
     assert lines[-3].endswith("beside")
 
 
@@ -73,8 +74,7 @@ def test_what_ran_beside_counts_in_its_place(run, monkeypatch, capsys):
     ("print('=== a passed after 0 min 0 s')\n"
      "beside.tell(beside.asked(), [['a', 'passed', 1.5, ''], ['b', 'failed', 2, 'x']])",
      [["a", "passed", 1.5, ""], ["b", "failed", 2, "x"]], True),
-    ("raise SystemExit(3)", [["a", "failed", 0, "its process ended with 3"], ["b", "failed", 0,
-                                                                           "its process ended with 3"]], False),
+    ("raise SystemExit(3)", [[name, "failed", 0, "its process ended with 3"] for name in "ab"], False),
 ])
 def test_stages_beside_the_others(run, monkeypatch, tmp_path, capsys, text, rows, told):
     program = tmp_path / "run.py"
@@ -88,7 +88,7 @@ def test_only_who_was_asked_tells_and_nobody_below(run, monkeypatch, tmp_path, c
     path = tmp_path / "rows"
     monkeypatch.setenv(run.beside.ROWS, str(path))
     monkeypatch.setattr(run, "STAGES", {"unit": lambda: ("passed", str(run.beside.ROWS in run.os.environ))})
-    monkeypatch.setattr(run, "BESIDE", ())
+    monkeypatch.setattr(run, "BESIDE", {})
     assert run.main(["unit"]) == 0
     assert run.json.loads(path.read_text())[0][3] == "False"
     assert "1 passed" not in capsys.readouterr().out
@@ -190,7 +190,7 @@ def test_what_needs_the_real_netmap_is_left_out_on_doubles(run, monkeypatch):
 
 def test_long_forms_are_run_at_night_and_when_they_are_asked_for(run, monkeypatch, capsys):
     ran = []
-    monkeypatch.setattr(run, "BESIDE", ())
+    monkeypatch.setattr(run, "BESIDE", {})
     for table in (run.STAGES, run.ON_REQUEST):
         for name in table:
             monkeypatch.setitem(table, name, lambda name=name: (ran.append(name), ("passed", ""))[1])

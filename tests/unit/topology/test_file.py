@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 
 ROOT = pathlib.Path(__file__).parents[3]
 EXAMPLES = sorted(ROOT.glob("examples/*.ptnet.yml"))
+# Each level has the one before ten times.
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    "%s: &%s [%s]\n" % (one, one, ",".join(["*" + before] * 10)) for before, one in zip("abcdefgh", "bcdefghi"))
 HEAD = "plugin: netmap.ptnet.topology\nname: lab\nhosts: {hv1: {}}\n"
 
 
@@ -98,8 +101,7 @@ def test_all_faults_of_a_file_are_told_in_one_run_each_with_its_line_and_a_caret
     ("", "1:1", "nothing in the file"), ("[]", "1:1", "expected: a mapping"), ("a: [", "2:1", "no YAML"),
     ("a: 1\n---\nb: 2\n", "2:1", "no YAML"), ("a: \x00b", "1:4", "no YAML"), ("[" * 500, "2:1", "no YAML"),
     ("a: " + "[" * 50 + "]" * 50, "1:1", "40 levels"), ("a: !!python/name:os.system x", "1:1", "has no 'a'"),
-    ("a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join("%s: &%s [%s]\n" % (one, one, ",".join(["*" + before] * 10))
-                                             for before, one in zip("abcdefgh", "bcdefghi")), "1:1", "1000000 values"),
+    (LAUGHS, "1:1", "1000000 values"),
 ])
 def test_what_is_refused(text, place, told):
     found = wrong(text)
