@@ -258,6 +258,19 @@ class Emulated:
         return [line for line in lines if any(word in line.lower() for word in HURT)]
 
 
+@contextlib.contextmanager
+def kept(one):
+    """A fresh machine for a while. With KEEP=yes it stays, and the next run takes it as it is."""
+    keep = os.environ.get("KEEP") == "yes"
+    try:
+        if not (keep and one.running()):
+            one.create()
+        yield one
+    finally:
+        if not keep:
+            one.remove()
+
+
 def archive():
     """The collection's Python as a zip file (bytes) that needs no Ansible, with what these tests run in the machine."""
     stream = io.BytesIO()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import pathlib
 import re
 
@@ -82,12 +81,8 @@ def host():
         "hypervisors", tags="lab,host,guest", guests=True, lab_suite="trixie", lab_hypervisor="distribution",
         lab_build_fork=True, lab_image_packages=["ovmf"], lab_fleet=WHO.fleet, lab_host_variables=variables,
         lab_guests=[{"name": "vm1", "host": "hv1", "management_port": FORWARD}])
-    keep = os.environ.get("KEEP") == "yes"
-    try:
-        yield one if keep and one.running() else one.create()
-    finally:
-        if not keep:
-            one.remove()
+    with emulated.kept(one):
+        yield one
 
 
 def running(host):

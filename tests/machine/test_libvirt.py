@@ -9,7 +9,6 @@ NIGHTLY=yes only: it needs an image with libvirt, and boots the guest of an emul
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 
 import emulated
@@ -70,12 +69,8 @@ def host():
     one = emulated.Emulated("libvirt", tags="lab,host", guests=True, lab_suite="trixie", lab_image_packages=PACKAGES,
                             lab_guests=[{"name": NAME, "host": "hv1", "management_port": FORWARD}],
                             lab_host_variables=HOST, lab_fleet=WHO.fleet)
-    keep = os.environ.get("KEEP") == "yes"
-    try:
-        yield one if keep and one.running() else one.create()
-    finally:
-        if not keep:
-            one.remove()
+    with emulated.kept(one):
+        yield one
 
 
 def domain(use, chipset):
