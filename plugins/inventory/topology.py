@@ -56,8 +56,9 @@ options:
   vms:
     description:
       - VMs by name, with C(host) where there are several, C(image), C(memory) (such as V(512M) or V(2G)), and C(cpus),
-        C(hypervisor), C(machine), C(firmware), C(cpu), C(kernel), C(initrd), C(append), C(disks) of
-        M(netmap.ptnet.ptnet_vm).
+        C(cpu_quota), C(allowed_cpus), C(io_weight), C(hypervisor), C(machine), C(firmware), C(cpu), C(kernel),
+        C(initrd), C(append), C(disks) of M(netmap.ptnet.ptnet_vm).
+      - C(role) is V(endpoint) or V(middlebox); the latter is read, and refused until it can be had.
     type: dict
     default: {}
   links:
@@ -66,8 +67,17 @@ options:
       - Or C(type) with C(endpoints). V(pipe) has two, without a copy; V(nic) passes C(HOST:NIC) to a VM; both need
         C(trust=shared), since memory is shared. V(cable) says which NICs C(HOST:NIC) of two hosts are joined, for the
         proof.
+      - Pipes of one C(domain) on one host share one parent, so all their VMs see each other's rings; it is read, and
+        refused until it can be had.
       - An endpoint is C(VM), C(VM:LABEL), or C(host:NAME), a program of the host. On a switch NAME is an interface that
         is made, of a pipe the program opens C(netmap:NAME}1), or C(netmap:NAME{1) where it stands first.
+    type: list
+    elements: dict
+    default: []
+  mirrors:
+    description:
+      - Copies of what passes a port, C(of) C(VM:LABEL), C(to) a VM or C(host:NAME) of the same host. They are read, and
+        refused until they can be had.
     type: list
     elements: dict
     default: []

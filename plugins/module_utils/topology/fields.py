@@ -12,23 +12,30 @@ from __future__ import annotations
 import re
 from collections import namedtuple
 
-from .problems import problem, shown, suggestion
+from .problems import printable, problem, shown, suggestion
 
 MAP, LIST, TEXT, WHOLE = "a mapping", "a list", "text", "a number"
-FLAG, NULL, OTHER = "true or false", "nothing", "other"
+FLAG, NULL, MERGE, OTHER = "true or false", "nothing", "a merge", "other"
 
 Node = namedtuple("Node", "kind value mark")
 Node.__doc__ = """A part of the file.
 
 ``kind`` is one of the constants above, as YAML 1.1 takes it; ``value`` the text as written (of a scalar), pairs of
-nodes (MAP) or nodes (LIST); ``mark`` where it begins.
+nodes (MAP, no text key twice, what ``<<`` adds among them) or nodes (LIST); ``mark`` where it begins.
 """
 
 Item = namedtuple("Item", "value mark")
-Item.__doc__ = """A value that was read, and where it stands. Mappings are dicts of Items, lists are lists of them."""
+Item.__doc__ = """A value that was read, and where it stands.
+
+Mappings are dicts of Items, lists are lists of them. In a mapping, ``value`` is None for what was refused, so that who
+reads on neither uses it nor says that it is missing.
+"""
 
 _TRAPS = {FLAG: "YAML takes that for %s" % FLAG, WHOLE: "YAML takes that for a number",
-          NULL: "YAML takes that for nothing", OTHER: "YAML takes that for a date or a fraction"}
+          NULL: "YAML takes that for nothing", MERGE: "YAML takes that for a merge",
+          OTHER: "YAML takes that for what a tag says, a date or a fraction"}
+_DECIMAL = "0|[1-9][0-9]{0,15}"  # what YAML reads as octal, or in sixties, was seldom meant so
+_TEMPLATE = r"\{[{%]"
 
 
 class Text:
@@ -51,10 +58,8 @@ class Text:
             return None
         if node.kind != TEXT:
             return _refuse(node, problems, what, self._expected)
-        if "{{" in node.value or "{%" in node.value:
-            problems.append(problem(node.mark, "%s is a template" % what, shown(node.value), self._expected,
-                                    "; the plan is made before variables are known"))
-            return None
+        if re.search(_TEMPLATE, node.value):
+            return _refuse(node, problems, what, self._expected)
         if node.value in self._choices if self._choices else re.fullmatch(self._pattern, node.value):
             return Item(node.value, node.mark)
         problems.append(problem(node.mark, "%s is refused" % what, shown(node.value), self._expected,
@@ -65,7 +70,7 @@ class Text:
         """As JSON schema (dict)."""
         if self._choices:
             return {"type": "string", "enum": list(self._choices)}
-        return {"type": "string", "pattern": "^(?:%s)$" % self._pattern}
+        return {"type": "string", "pattern": "^(?!.*%s)(?:%s)$" % (_TEMPLATE, self._pattern)}
 
 
 class Whole:
@@ -76,13 +81,24 @@ class Whole:
         self._expected = "a whole number from %d to %d%s" % (low, high, unit and " " + unit)
 
     def read(self, node, problems, what):
-        if node.kind in (WHOLE, TEXT) and re.fullmatch(r"0|[1-9][0-9]{0,15}", node.value) \
-                and self._low <= int(node.value) <= self._high:
+        if node.kind == WHOLE and re.fullmatch(_DECIMAL, node.value) and self._low <= int(node.value) <= self._high:
             return Item(int(node.value), node.mark)
         return _refuse(node, problems, what, self._expected)
 
     def schema(self):
         return {"type": "integer", "minimum": self._low, "maximum": self._high}
+
+
+class Flag:
+    """True or false, in any of the ways of YAML 1.1; the schema knows no other way than those two."""
+
+    def read(self, node, problems, what):
+        if node.kind != FLAG:
+            return _refuse(node, problems, what, FLAG)
+        return Item(node.value.lower() in ("yes", "true", "on"), node.mark)
+
+    def schema(self):
+        return {"type": "boolean"}
 
 
 class Size:
@@ -93,7 +109,8 @@ class Size:
         self._expected = "MiB as a whole number, or with M or G, such as 512M, from %dM to %dM" % (low, high)
 
     def read(self, node, problems, what):
-        match = re.fullmatch(r"([1-9][0-9]{0,15})([MG]?)", node.value) if node.kind in (WHOLE, TEXT) else None
+        pattern = {WHOLE: "(%s)()" % _DECIMAL, TEXT: "([1-9][0-9]{0,7})([MG])"}.get(node.kind)
+        match = re.fullmatch(pattern, node.value) if pattern else None
         mebibytes = int(match[1]) << (10 if match[2] == "G" else 0) if match else 0
         if self._low <= mebibytes <= self._high:
             return Item(mebibytes, node.mark)
@@ -101,37 +118,37 @@ class Size:
 
     def schema(self):
         return {"anyOf": [{"type": "integer", "minimum": self._low, "maximum": self._high},
-                          {"type": "string", "pattern": "^[1-9][0-9]*[MG]$"}]}
-
-
-class Anything:
-    """Whatever it is, as Ansible would read it; templates are Ansible's business."""
-
-    def read(self, node, problems, what):
-        return Item(_plain(node), node.mark)
-
-    def schema(self):
-        return {}
+                          {"type": "string", "pattern": "^[1-9][0-9]{0,7}[MG]$"}]}
 
 
 class Items:
-    """A list of one kind of value, with at least ``least`` of them (int)."""
+    """A list of one kind of value.
 
-    def __init__(self, kind, least=0):
-        self._kind, self._least = kind, least
+    :param kind: what is in it
+    :param least: how many at least (int)
+    :param most: how many at most, None for any number (int)
+    :param name: of one of them, in messages (str)
+    """
+
+    def __init__(self, kind, least=0, most=None, name=None):
+        self._kind, self._least, self._most, self._name = kind, least, most, name
 
     def read(self, node, problems, what):
         if node.kind != LIST:
             return _refuse(node, problems, what, LIST)
-        if len(node.value) < self._least:
-            problems.append(problem(node.mark, "%s has too few elements" % what, len(node.value),
-                                    "at least %d" % self._least))
-        found = [self._kind.read(one, problems, "element %d of %s" % (number, what))
-                 for number, one in enumerate(node.value, 1)]
+        count = len(node.value)
+        if count < self._least or (self._most is not None and count > self._most):
+            problems.append(problem(node.mark, "%s has another number of elements" % what, count, "%s %d" % (
+                "exactly" if self._least == self._most else "at least" if count < self._least else "at most",
+                self._least if count < self._least else self._most)))
+        found = [self._kind.read(one, problems, "%s %d" % (self._name, number) if self._name else
+                                 "element %d of %s" % (number, what)) for number, one in enumerate(node.value, 1)]
         return Item([one for one in found if one is not None], node.mark)
 
     def schema(self):
-        return {"type": "array", "items": self._kind.schema(), **({"minItems": self._least} if self._least else {})}
+        limits = {"minItems": self._least or None, "maxItems": self._most}
+        return {"type": "array", "items": self._kind.schema(),
+                **{key: value for key, value in limits.items() if value is not None}}
 
 
 class Fields:
@@ -147,21 +164,21 @@ class Fields:
     def read(self, node, problems, what):
         if node.kind == NULL and not self._required:
             return Item({}, node.mark)
+        name = what or "the file"
         if node.kind != MAP:
-            return _refuse(node, problems, what, "%s with %s" % (MAP, ", ".join(self.kinds)))
+            return _refuse(node, problems, name, "%s with %s" % (MAP, ", ".join(self.kinds)))
         found = {}
-        for key, value in pairs(node, problems, what):
+        for key, value in keyed(node, problems, name):
             kind = self.kinds.get(key.value)
             if kind is None:
-                problems.append(problem(key.mark, "%s has no %s" % (what, shown(key.value)), None,
+                problems.append(problem(key.mark, "%s has no %s" % (name, shown(key.value)), None,
                                         ", ".join(self.kinds), suggestion(key.value, self.kinds)))
-                continue
-            one = kind.read(value, problems, "%s of %s" % (key.value, what))
-            if one is not None:
-                found[key.value] = one
-        for name in self._required:
-            if name not in {key.value for key, _value in node.value}:
-                problems.append(problem(node.mark, "%s has no %s" % (what, name), None, "a mapping with it"))
+            else:
+                found[key.value] = kind.read(value, problems, "%s of %s" % (key.value, what) if what else key.value) \
+                    or Item(None, value.mark)
+        for key in self._required:
+            if key not in found:
+                problems.append(problem(node.mark, "%s has no %s" % (name, key), None, "a mapping with it"))
         return Item(found, node.mark)
 
     def schema(self):
@@ -173,54 +190,56 @@ class Fields:
 
 
 class Names:
-    """A mapping from names of one's own, of the kind ``name``, to values of the kind ``kind``."""
+    """A mapping from names of one's own to values, with at least ``least`` of them (int).
 
-    def __init__(self, name, kind, what):
-        self._name, self._kind, self._what = name, kind, what
+    :param name: the kind of the names
+    :param kind: the kind of the values
+    :param what: of whom the names are, in messages (str)
+    """
+
+    def __init__(self, name, kind, what, least=0):
+        self._name, self._kind, self._what, self._least = name, kind, what, least
 
     def read(self, node, problems, what):
         if node.kind != MAP:
             return _refuse(node, problems, what, "%s with names" % MAP)
+        if len(node.value) < self._least:
+            problems.append(problem(node.mark, "%s has too few names" % what, len(node.value),
+                                    "at least %d" % self._least))
         found = {}
-        for key, value in pairs(node, problems, what):
+        for key, value in keyed(node, problems, what):
             name = self._name.read(key, problems, "the name of a %s" % self._what)
-            one = self._kind.read(value, problems, "%s %s" % (self._what, key.value))
-            if name is not None and one is not None:
-                found[name.value] = Item(one.value, key.mark)
+            one = self._kind.read(value, problems, "%s %s" % (self._what, printable(key.value)))
+            found[key.value] = Item(one.value if name and one else None, key.mark)
         return Item(found, node.mark)
 
     def schema(self):
-        return {"type": "object", "propertyNames": self._name.schema(), "additionalProperties": self._kind.schema()}
+        return {"type": "object", "propertyNames": self._name.schema(), "additionalProperties": self._kind.schema(),
+                **({"minProperties": self._least} if self._least else {})}
 
 
-def pairs(node, problems, what):
-    """Keys and values of a mapping; a key that stands twice, and what is no key, is told (list of pairs of Node)."""
-    seen, found = {}, []
+def keyed(node, problems, what):
+    """Keys and values of a mapping; what is no key is told (iterator of pairs of Node)."""
     for key, value in node.value:
         if key.kind in (MAP, LIST):
             problems.append(problem(key.mark, "a key of %s is %s" % (what, key.kind), None, "text"))
-        elif key.value in seen:
-            problems.append(problem(key.mark, "%s stands twice in %s" % (shown(key.value), what), None, "once", "",
-                                    (seen[key.value], "first here")))
         else:
-            seen[key.value] = key.mark
-            found.append((key, value))
-    return found
+            yield key, value
+
+
+def plain(value):
+    """What was read, without its places (as Ansible has it)."""
+    if isinstance(value, Item):
+        return plain(value.value)
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list) else value
 
 
 def _refuse(node, problems, what, expected):
-    given = node.kind if node.kind in (MAP, LIST) else shown(node.value)
-    problems.append(problem(node.mark, "%s is refused" % what, given, expected))
-
-
-def _plain(node):
-    if node.kind == MAP:
-        return {_plain(key) if key.kind not in (MAP, LIST) else shown(key.kind): _plain(value)
-                for key, value in node.value}
-    if node.kind == LIST:
-        return [_plain(one) for one in node.value]
-    if node.kind == WHOLE and re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", node.value):
-        return int(node.value)
-    if node.kind == FLAG:
-        return node.value.lower() in ("yes", "true", "on", "y")
-    return None if node.kind == NULL else node.value
+    given, hint = node.kind if node.kind in (MAP, LIST) else shown(node.value), ""
+    if node.kind == TEXT and re.search(_TEMPLATE, node.value):
+        hint = "; this is a template, and the plan is made before variables are known"
+    elif node.kind == TEXT and re.fullmatch(_DECIMAL, node.value):
+        hint = "; in quotes a number is text"
+    problems.append(problem(node.mark, "%s is refused" % what, given, expected, hint))

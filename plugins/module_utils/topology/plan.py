@@ -36,10 +36,19 @@ def plan(topology, problems):
     """What has to be (Plan); what cannot be is noted in ``problems`` (list of Problem)."""
     planning = _Planning(topology, problems)
     found = planning.plan()
+    _refuse_unplanned(topology, problems)
     if not problems:
         for name in topology.hosts:
             planning.check(name, found.hosts[name])
     return found
+
+
+def _refuse_unplanned(topology, problems):
+    """What can be said in a file and cannot be had yet is told, so that nobody believes to have it."""
+    found = [(one.mark, "a mirror") for one in topology.mirrors]
+    found += [(one.mark, "a domain of pipes") for one in topology.links if one.domain]
+    found += [(one.mark, "the role %s" % one.role) for one in topology.vms.values() if one.role == form.MIDDLEBOX]
+    problems += [problem(mark, "%s cannot be had yet" % what) for mark, what in found]
 
 
 class _Planning:

@@ -10,6 +10,7 @@ from collections import namedtuple
 
 WIDTH = 160  # of a line of the file that is shown; the rest is left out
 LIMIT = 100  # problems that are told
+NAMES = 20  # that are listed as allowed; a file may have thousands
 
 Mark = namedtuple("Mark", "line column length")
 Mark.__doc__ = """Where something stands in the file: line and column from 1, and its characters there (int each)."""
@@ -36,6 +37,13 @@ def suggestion(word, known):
     return "; did you mean %s?" % near[0] if near else ""
 
 
+def one_of(known, none="none is there"):
+    """Names that may be given, in words (str)."""
+    known = sorted(known)
+    more = " and %d more" % (len(known) - NAMES) if len(known) > NAMES else ""
+    return "one of %s%s" % (", ".join(known[:NAMES]), more) if known else none
+
+
 def problem(mark, what, found=None, expected=None, hint="", other=None):
     """A problem in the words of the collection's errors (Problem).
 
@@ -45,23 +53,24 @@ def problem(mark, what, found=None, expected=None, hint="", other=None):
     return Problem(mark, printable(text + hint), other)
 
 
-def report(name, text, problems):
+def report(name, text, problems, limit=LIMIT):
     """All problems, sorted by line, each with the line and a caret under it (str).
 
     :param name: of the file (str)
     :param text: what is in it (str)
+    :param limit: how many are told; of the rest, their number is (int)
     """
     lines = text.splitlines()
     problems = sorted(set(problems), key=lambda one: (one.mark.line, one.mark.column, one.text))
     count = len(problems)
     told = ["%s cannot be used: %s." % (printable(name), "1 problem" if count == 1 else "%d problems" % count)]
-    for one in problems[:LIMIT]:
+    for one in problems[:limit]:
         told += ["", "%s:%d:%d: %s" % (printable(name), one.mark.line, one.mark.column, one.text)]
         told += _excerpt(lines, one.mark)
         if one.other:
             told += ["  %s, line %d:" % (printable(one.other[1]), one.other[0].line), *_excerpt(lines, one.other[0])]
-    if count > LIMIT:
-        told += ["", "and %d more" % (count - LIMIT)]
+    if count > limit:
+        told += ["", "and %d more" % (count - limit)]
     return "\n".join(told)
 
 
