@@ -156,15 +156,15 @@ class _Reading:
             if host and not label:
                 self._tell(item.mark, "endpoint %s names no NIC" % owner, None, "%s:NIC" % owner)
             return End(item.mark, host, label) if host and label else None
+        if owner == form.HOST and kind == form.NIC:
+            self._tell(item.mark, "a NIC has no program at its other end", item.value, "VM or VM:LABEL, and HOST:NIC")
+            return None
         if owner == form.HOST:
-            if kind == form.NIC or not re.fullmatch(r"[A-Za-z0-9_]{1,%d}" % PART_MAX, label):
-                self._tell(item.mark, *(
-                    ("a NIC has no program at its other end", item.value, "VM or VM:LABEL, and HOST:NIC")
-                    if kind == form.NIC else
-                    ("an end of the host has no usable name", item.value,
-                     "host: and 1 to %d letters, digits and underscores" % PART_MAX)))
-                return None
-            return End(item.mark, owner, label)
+            if re.fullmatch(r"[A-Za-z0-9_]{1,%d}" % PART_MAX, label):
+                return End(item.mark, owner, label)
+            self._tell(item.mark, "an end of the host has no usable name", item.value,
+                       "host: and 1 to %d letters, digits and underscores" % PART_MAX)
+            return None
         if owner not in self._vms:
             if kind != form.NIC:
                 self._tell_unknown("vms", item.mark, "there is no such VM", owner, [form.HOST])

@@ -172,6 +172,16 @@ def test_what_was_refused_once_is_not_told_again_where_something_refers_to_it():
                                                           section]
 
 
+def test_of_a_nic_that_is_used_three_times_the_first_place_is_told_and_none_of_a_host_that_is_not_known():
+    text = TWO + ("switches: {vale1: {host: %s, nics: [e]}, "
+                  "vale2: {host: %s, nics: [e]}, vale3: {host: %s, nics: [e]}}\n")
+    with pytest.raises(topology_file.Unusable) as caught:
+        topology_file.read("lab.yml", text % ("hv1", "hv1", "hv1"))
+    first = "     5 | " + text.splitlines()[4] % ("hv1", "hv1", "hv1") + "\n       | " + " " * 37 + "^"
+    assert str(caught.value).count("the other use, line 5:\n" + first) == 2
+    assert [told[:6] for _place, told in wrong(text % ("hv8", "hv8", "hv9"))] == ["switch"] * 3
+
+
 def test_a_name_is_ambiguous_also_where_one_of_two_hosts_was_refused():
     told = wrong("plugin: netmap.ptnet.topology\nname: lab\nhosts: {hv1: {}, hv2: 7}\nvms: {a: {}}\n")
     assert ("4:7", "VM a names no host; expected: host: one of hv1") in told
