@@ -359,8 +359,8 @@ def perform(names, stages):
         begin = time.monotonic()
         try:
             outcome, note = stages[name]()
-        except (PtnetError, OSError, subprocess.SubprocessError, AssertionError) as error:
-            outcome, note = "failed", getattr(error, "message", None) or str(error)
+        except Exception as error:  # whatever it is, the other stages and the table still come
+            outcome, note = "failed", getattr(error, "message", None) or str(error) or type(error).__name__
         rows.append((name, outcome, time.monotonic() - begin, note))
         say("=== %s %s after %d min %d s" % (name, outcome, *divmod(int(rows[-1][2]), 60)))
     return rows

@@ -186,7 +186,8 @@ def _refuse_place(path, home):
     :param home: the folder of its VM (str)
     :raises PtnetError: it has . or .. in it, is a file of the VM itself, or lies with another VM
     """
-    if os.path.normpath(path) != path:
+    # POSIX leaves two slashes in front alone, and so does normpath; on Linux they are one.
+    if os.path.normpath(path) != path or path.startswith("//"):
         raise PtnetError("the path of a disk is not the shortest one", found=path,
                          expected="a file's name, or an absolute path without . and .. and double slashes")
     folder, name = os.path.split(path)

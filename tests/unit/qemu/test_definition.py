@@ -177,7 +177,8 @@ def test_an_error_of_our_own_program_is_taken_apart():
 
 
 @pytest.mark.parametrize("name", [
-    "..", ".", "disks.json", "console.log", "uefi-vars.fd", "a.qcow2.new", "/srv/../etc/x", "/srv//x", "/srv/x/.",
+    "..", ".", "disks.json", "console.log", "uefi-vars.fd", "a.qcow2.new", "/srv/../etc/x", "/srv//x", "//srv/x",
+    "/srv/x/.",
     definition.STATE_DIRECTORY + "/fw/qemu.log", definition.STATE_DIRECTORY + "/other/root.qcow2",
     definition.STATE_DIRECTORY + "/fw", definition.STATE_DIRECTORY])
 def test_a_disk_is_no_file_of_ours_and_of_no_other_vm(name):
